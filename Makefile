@@ -1,0 +1,35 @@
+# `make run` and `make test` need a Rust toolchain and, on Debian or Ubuntu,
+# nothing else: what is missing of the system is said and installed.
+
+SHELL := /bin/sh
+CARGO ?= $(shell command -v cargo || echo "$$HOME/.cargo/bin/cargo")
+export TOCSIN_PACKAGES
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: ## build and play the shipped incident; http://127.0.0.1:9650/ until Ctrl-C
+	@tools/system-packages.sh run
+	@echo "building; the first time takes some minutes"
+	@$(CARGO) build --locked
+	@exec $(CARGO) run --quiet --locked -- demo
+
+test: ## every test, the live ones against real journald, dockerd, Prometheus and SMTP
+	@tools/system-packages.sh test
+	@echo "building; the first time takes some minutes"
+	$(CARGO) test --locked --workspace --all-targets
+
+build: ## the release binary, target/release/tocsin
+	@tools/system-packages.sh run
+	$(CARGO) build --release --locked
+
+check: ## formatting and lints
+	@tools/system-packages.sh run
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+
+clean: ## remove what was built
+	$(CARGO) clean

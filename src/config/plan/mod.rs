@@ -1,0 +1,54 @@
+//! What the program believes: the configuration after every name is resolved,
+//! every pattern compiled and every default filled in.
+//!
+//! The engine and the doors read a [`Plan`]; nobody but [`super::compile`] makes
+//! one. Indices (`SourceId`, event and rule positions) are in the order of the
+//! configuration, which is also the order that breaks ties.
+
+mod daemon;
+mod event;
+mod metric;
+mod receiver;
+mod rule;
+mod source;
+
+pub use daemon::*;
+pub use event::*;
+pub use metric::*;
+pub use receiver::*;
+pub use rule::*;
+pub use source::*;
+
+use crate::model::SourceId;
+
+/// The compiled configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Where lines come from.
+    pub sources: Vec<SourcePlan>,
+    /// How lines become events.
+    pub events: Vec<EventPlan>,
+    /// Lines worth telling of beside an incident: a restart, another address.
+    pub changes: Vec<ChangePlan>,
+    /// What is counted.
+    pub metrics: Vec<MetricPlan>,
+    /// What is alerted on; the built-in `LogGap` and `SourceDown` come last.
+    pub rules: Vec<RulePlan>,
+    /// Which alert keeps which quiet.
+    pub inhibitions: Vec<InhibitPlan>,
+    /// Who is told.
+    pub receivers: Vec<ReceiverPlan>,
+    /// What never leaves the process.
+    pub redactor: super::redact::Redactor,
+    /// Grouping and reminders.
+    pub notify: NotifyPlan,
+    /// The daemon's own places.
+    pub daemon: DaemonPlan,
+}
+
+impl Plan {
+    /// Position of the source of that name.
+    pub fn source(&self, name: &str) -> Option<SourceId> {
+        self.sources.iter().position(|s| s.name == name)
+    }
+}

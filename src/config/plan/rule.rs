@@ -1,0 +1,167 @@
+//! What is alerted on, as meant: detectors, thresholds, inhibitions.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::FieldId;
+use crate::model::{Severity, SourceId};
+
+/// A rule: a detector with its thresholds, labels and texts.
+#[derive(Clone, Debug)]
+pub struct RulePlan {
+    /// Unique; `alertname`.
+    pub name: String,
+    /// What it looks for.
+    pub detector: Detector,
+    /// Its sources: those of its event. Built-in rules look at every source.
+    pub sources: Vec<SourceId>,
+    /// Fields it is kept apart by: `(label, field)`.
+    pub by: Vec<(String, FieldId)>,
+    /// Fields whose values are listed as evidence (the codes seen).
+    pub distinct: Vec<FieldId>,
+    /// Severity; of staleness, the levels' own.
+    pub severity: Severity,
+    /// Labels added to every alert.
+    pub labels: BTreeMap<String, String>,
+    /// How long its condition must hold before it fires.
+    pub hold: Duration,
+    /// How long its condition must be clear before it ends.
+    pub keep_firing_for: Duration,
+    /// One line; `{{label}}`, `{{value}}`, `{{count}}` are filled in.
+    pub summary: String,
+    /// A few sentences, filled in alike.
+    pub description: String,
+    /// Likely causes, a list; never one asserted.
+    pub causes: Vec<String>,
+    /// Where to read on.
+    pub runbook: Option<String>,
+    /// Keys kept at the same time; beyond it new ones are refused and said.
+    pub keys_max: usize,
+}
+
+impl RulePlan {
+    /// It is told by the daemon, not by lines, so it runs on the daemon's time.
+    pub fn is_on_process_clock(&self) -> bool {
+        matches!(self.detector, Detector::SourceDown { .. })
+    }
+
+    /// Built in: kept for each source, its condition said from outside.
+    pub fn is_built_in(&self) -> bool {
+        matches!(self.detector, Detector::SourceDown { .. } | Detector::Gap)
+    }
+
+    /// The definition whose events it counts.
+    pub fn event(&self) -> Option<usize> {
+        match &self.detector {
+            Detector::Streak { event, .. }
+            | Detector::Rate { event, .. }
+            | Detector::Ratio { event, .. }
+            | Detector::Staleness { event, .. } => Some(*event),
+            Detector::Gap | Detector::SourceDown { .. } => None,
+        }
+    }
+
+    /// The definition whose events delay it.
+    pub fn grace_event(&self) -> Option<usize> {
+        match &self.detector {
+            Detector::Staleness { grace_event, .. } => *grace_event,
+            _ => None,
+        }
+    }
+
+    /// Severities it can fire with, ascending.
+    pub fn severities(&self) -> Vec<Severity> {
+        match &self.detector {
+            Detector::Staleness { levels, .. } => levels.iter().map(|l| l.severity).collect(),
+            _ => vec![self.severity],
+        }
+    }
+}
+
+/// What a rule looks for. Outcomes are positions in the event's table.
+#[derive(Clone, Debug)]
+pub enum Detector {
+    /// `count` bad ones in a row; outcomes in neither list are passed over.
+    Streak {
+        /// Position of the event.
+        event: usize,
+        /// They lengthen it.
+        bad: Vec<usize>,
+        /// They break it.
+        good: Vec<usize>,
+        /// How many.
+        count: u64,
+        /// Without a counted event for so long the streak ends: `no data`.
+        forget_after: Option<Duration>,
+    },
+    /// `count` in a window, open on the left.
+    Rate {
+        /// Position of the event.
+        event: usize,
+        /// Which count; empty means all.
+        outcomes: Vec<usize>,
+        /// How many.
+        count: u64,
+        /// The window.
+        window: Duration,
+    },
+    /// `count` bad ones in a window that are at least `share` of good and bad.
+    Ratio {
+        /// Position of the event.
+        event: usize,
+        /// The numerator.
+        bad: Vec<usize>,
+        /// With `bad`, the denominator.
+        good: Vec<usize>,
+        /// Least number of bad ones.
+        count: u64,
+        /// Least share, 0 to 1.
+        share: f64,
+        /// The window.
+        window: Duration,
+    },
+    /// No good event for too long.
+    Staleness {
+        /// Position of the event.
+        event: usize,
+        /// Outcomes that reset the age; empty means all.
+        good: Vec<usize>,
+        /// Ages and severities, both ascending.
+        levels: Vec<StaleLevel>,
+        /// Position of an event that delays levels that have a grace.
+        grace_event: Option<usize>,
+    },
+    /// Built in: lines were lost.
+    Gap,
+    /// Built in: a source cannot be read for `after`.
+    SourceDown {
+        /// For how long.
+        after: Duration,
+    },
+}
+
+/// One level of a staleness rule.
+#[derive(Clone, Copy, Debug)]
+pub struct StaleLevel {
+    /// Its severity.
+    pub severity: Severity,
+    /// Age from which it holds.
+    pub after: Duration,
+    /// Not before so long after the last grace event.
+    pub grace: Duration,
+}
+
+/// One alert keeps others quiet.
+#[derive(Clone, Debug)]
+pub struct InhibitPlan {
+    /// Position of the inhibiting rule.
+    pub source: usize,
+    /// Positions of the rules it keeps quiet.
+    pub targets: Vec<usize>,
+    /// Labels that must be equal.
+    pub equal: Vec<String>,
+    /// It inhibits only while the last event it counted is younger.
+    pub fresh_for: Duration,
+    /// A target that began inhibited stays silent to its end.
+    pub to_the_end: bool,
+}

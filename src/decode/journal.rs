@@ -1,0 +1,200 @@
+//! Journal entries to readings, for the dumps and the live journal alike.
+//!
+//! [`Assembler`] filters, joins what journald cut, names the stream (a process:
+//! `PID@BOOT`) and turns journald's own notice of dropped messages into a gap.
+//! It does not read bytes: `export`, `journal_json`, `short_iso` and the live
+//! source do.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::plan::{SourceKind, SourcePlan};
+use crate::model::{Channel, Gap, Line, Reading, Stream};
+
+use super::entry::{Entry, Filter};
+use super::join::{Head, Joiner, PieceEnd};
+
+/// Names and short values held at the same time.
+const NAMES_MAX: usize = 4_096;
+
+/// Shares the text of names that come again and again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    known: HashMap<Vec<u8>, Arc<str>>,
+}
+
+impl Names {
+    pub(super) fn get(&mut self, bytes: &[u8]) -> Arc<str> {
+        if let Some(name) = self.known.get(bytes) {
+            return name.clone();
+        }
+        if self.known.len() >= NAMES_MAX {
+            // Only a cache: what is dropped here is made anew.
+            self.known.clear();
+        }
+        let name: Arc<str> = String::from_utf8_lossy(bytes).into();
+        self.known.insert(bytes.to_vec(), name.clone());
+        name
+    }
+}
+
+/// Writes the name of a process's stream, `PID@BOOT`, with the beginning of
+/// the boot's id; the PID alone where the boot is not known.
+pub fn write_writer(to: &mut Vec<u8>, pid: &[u8], boot: Option<u128>) {
+    to.clear();
+    to.extend_from_slice(pid);
+    if let (false, Some(boot)) = (pid.is_empty(), boot) {
+        to.push(b'@');
+        to.extend((0..12).map(|i| b"0123456789abcdef"[(boot >> (124 - 4 * i)) as usize & 0xF]));
+    }
+}
+
+/// Entries of one source to readings.
+#[derive(Clone, Debug)]
+pub struct Assembler {
+    filter: Filter,
+    joiner: Joiner,
+    names: Names,
+    writer: Vec<u8>,
+    line_bytes_max: usize,
+    problems: u64,
+}
+
+impl Assembler {
+    /// For a source. The filter is that of a journal source; of another kind
+    /// every entry is taken.
+    pub fn new(source: &SourcePlan) -> Assembler {
+        let filter = match &source.kind {
+            SourceKind::Journal(plan) => Filter::new(plan),
+            _ => Filter::default(),
+        };
+        Assembler {
+            filter,
+            joiner: Joiner::new(source.line_bytes_max),
+            names: Names::default(),
+            writer: Vec::new(),
+            line_bytes_max: source.line_bytes_max,
+            problems: 0,
+        }
+    }
+
+    /// The filter, for [`Entry::set`].
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// The open lines.
+    pub fn joiner(&self) -> &Joiner {
+        &self.joiner
+    }
+
+    /// Entries passed over because they were broken.
+    pub fn problems(&self) -> u64 {
+        self.problems
+    }
+
+    pub(super) fn count_problem(&mut self) {
+        self.problems += 1;
+    }
+
+    pub(super) fn line_bytes_max(&self) -> usize {
+        self.line_bytes_max
+    }
+
+    /// Takes an entry and appends what it completes. An entry that the filter
+    /// refuses, and one without a message, give nothing; one without a time is
+    /// a problem.
+    pub fn take(&mut self, entry: &Entry, out: &mut Vec<Reading>) {
+        if !self.filter.accepts(entry) {
+            return;
+        }
+        let Some(at) = entry.at() else {
+            self.problems += 1;
+            return;
+        };
+        let boot = entry.boot();
+        if entry.is_drop_notice {
+            let lines = entry.dropped.or_else(|| suppressed(&entry.message).map(|(n, _)| n));
+            out.push(Reading::Gap(Gap { at, boot, lines, why: DROPPED.to_owned() }));
+            return;
+        }
+        if !entry.has_message {
+            return;
+        }
+        write_writer(&mut self.writer, entry.pid(), entry.boot_id());
+        let writer = self.names.get(&self.writer);
+        let identifier = entry.identifier();
+        let identifier = (!identifier.is_empty()).then(|| self.names.get(identifier));
+        // A process may have two outputs connected, and may also log natively;
+        // only its own connection continues a line.
+        let key = match (entry.is_native, entry.stream.is_empty()) {
+            (true, _) => "native",
+            (false, true) => &*writer,
+            (false, false) => std::str::from_utf8(&entry.stream).unwrap_or(&writer),
+        };
+        out.extend(self.joiner.cut_off_by(key, &writer).map(Reading::Line));
+        let stream = Stream { writer: writer.clone(), channel: Channel::Any };
+        let head = Head { stream, at, boot, identifier };
+        let line = self.joiner.push(key, head, &entry.message, entry.is_cut, entry.end());
+        out.extend(line.map(Reading::Line));
+    }
+
+    /// Gives what is open, as cut: the input is at its end.
+    pub fn finish(&mut self) -> Vec<Line> {
+        self.joiner.finish()
+    }
+}
+
+/// Why there is a gap, in words.
+pub(super) const DROPPED: &str = "journald dropped messages (its rate limit)";
+
+/// Reads journald's notice `Suppressed N messages from UNIT`.
+pub(super) fn suppressed(message: &[u8]) -> Option<(u64, &str)> {
+    let rest = std::str::from_utf8(message).ok()?.strip_prefix("Suppressed ")?;
+    let (count, unit) = rest.split_once(" messages from ")?;
+    Some((count.parse().ok()?, unit.trim_end()))
+}
+
+/// A piece as text forms show it, without `_LINE_BREAK`: one of exactly
+/// journald's default `LineMax=` goes on.
+pub(super) fn end_by_length(message: &[u8]) -> PieceEnd {
+    if message.len() == 48 << 10 { PieceEnd::GoesOn } else { PieceEnd::Whole }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::plan::{JournalPlan, Start};
+
+    #[test]
+    fn a_process_does_not_continue_the_line_of_another_on_the_same_output() {
+        let mut assembler = Assembler::new(&SourcePlan {
+            name: "it".into(),
+            kind: SourceKind::Journal(JournalPlan::default()),
+            start: Start::End,
+            line_bytes_max: 100,
+            timezone: jiff::tz::TimeZone::UTC,
+        });
+        let mut out = Vec::new();
+        for (pid, text, line_break) in [("1", "half", "line-max"), ("2", "its own", "")] {
+            let mut entry = Entry::default();
+            for (name, value) in [
+                ("__REALTIME_TIMESTAMP", "1"),
+                ("_TRANSPORT", "stdout"),
+                ("_STREAM_ID", "s"),
+                ("_PID", pid),
+                ("MESSAGE", text),
+                ("_LINE_BREAK", line_break),
+            ] {
+                entry.set(name.as_bytes(), value.as_bytes(), assembler.filter());
+            }
+            assembler.take(&entry, &mut out);
+        }
+        let found: Vec<_> = out
+            .iter()
+            .filter_map(|r| if let Reading::Line(l) = r { Some((l.text.as_str(), l.is_cut)) } else { None })
+            .collect();
+        assert_eq!(found, [("half", true), ("its own", false)]);
+        assert!(!assembler.joiner().is_open("s"));
+    }
+}

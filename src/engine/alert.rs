@@ -1,0 +1,485 @@
+//! Alerts: conditions become incidents, incidents end.
+//!
+//! A rule is kept for each key. Its condition is asked at every event it looks
+//! at and at every deadline; what changes is a transition. On one entry an
+//! inhibitor goes before what it inhibits, so rules are run in `order`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::plan::{Plan, RulePlan};
+use crate::model::{Incident, Severity, Time, Transition};
+
+use super::clocks::Clocks;
+use super::detect::{Breach, Counted, Memory};
+use super::event::{Event, head};
+use super::words;
+
+/// Values of the fields a rule is kept apart by.
+pub type RuleKey = Vec<String>;
+
+/// Longest key value, in bytes.
+const KEY_BYTES_MAX: usize = 256;
+/// Lines kept as evidence of a condition: those of three events at least.
+const EVIDENCE_MAX: usize = 9;
+/// Values of distinct fields kept.
+const DISTINCT_MAX: usize = 8;
+
+/// What is known of one key of a rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeyState {
+    /// The detector's.
+    pub memory: Memory,
+    /// Since when the condition holds, while it does not fire yet.
+    pub pending_since: Option<Time>,
+    /// While it fires.
+    pub firing: Option<Firing>,
+    /// When an event was last counted, on the rule's clock.
+    pub counted_at: Option<Time>,
+    /// What led to it.
+    pub tally: Tally,
+    /// The deadline that is registered.
+    #[serde(skip)]
+    due: Option<Time>,
+}
+
+/// An alert that fires.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Firing {
+    /// Number of the incident.
+    pub incident: u64,
+    /// Severity now; never goes down.
+    pub severity: Severity,
+    /// Since when the condition is clear, on the rule's clock.
+    pub clear_since: Option<Time>,
+    /// The condition cleared for want of data.
+    pub is_for_want_of_data: bool,
+}
+
+/// Evidence of a condition: counts, times, redacted excerpts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Bad events.
+    pub count: u64,
+    /// Wall time of the first.
+    pub first_at: Option<Time>,
+    /// Wall time of the last.
+    pub last_at: Option<Time>,
+    /// Values of the rule's distinct fields, and how often.
+    pub distinct: BTreeMap<String, u64>,
+    /// The last lines, redacted.
+    pub excerpts: Vec<String>,
+}
+
+/// An incident with what notices need beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenIncident {
+    /// The incident.
+    pub incident: Incident,
+    /// Name of the rule.
+    pub rule: String,
+    /// Its key.
+    pub key: RuleKey,
+    /// Alerts it inhibited, as they fired.
+    pub symptoms: Vec<String>,
+    /// Bad events counted in it.
+    pub count: u64,
+}
+
+/// When a condition is asked, and what a fired alert may tell.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// All clocks.
+    pub clocks: &'a Clocks,
+    /// Instant on the rule's clock.
+    pub clock: Time,
+    /// Wall time to show.
+    pub at: Time,
+    /// What changed lately, for a person, a line each.
+    pub changes: &'a [String],
+    /// The rule's sources can be believed; else staleness is not judged.
+    pub is_live: bool,
+}
+
+/// All alerts.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    /// By rule.
+    pub(super) keys: Vec<BTreeMap<RuleKey, KeyState>>,
+    due: Vec<BTreeSet<(Time, RuleKey)>>,
+    /// Open incidents by number.
+    pub(super) open: BTreeMap<u64, OpenIncident>,
+    /// Number of the last incident.
+    pub(super) last_number: u64,
+    /// Rules, inhibitors before what they inhibit.
+    order: Vec<usize>,
+    /// Keys refused for want of room.
+    pub refused: u64,
+    pub(super) dirty: BTreeSet<(usize, RuleKey)>,
+    pub(super) dirty_incidents: BTreeSet<u64>,
+    pub(super) unsaved_incidents: BTreeSet<u64>,
+    /// Transitions not yet taken.
+    pub transitions: Vec<Transition>,
+    /// Incidents that ended and were not yet taken.
+    pub ended: Vec<OpenIncident>,
+}
+
+impl Alerts {
+    /// Without memory.
+    pub fn new(plan: &Plan) -> Alerts {
+        Alerts {
+            keys: vec![BTreeMap::new(); plan.rules.len()],
+            due: vec![BTreeSet::new(); plan.rules.len()],
+            order: in_order(plan),
+            ..Alerts::default()
+        }
+    }
+
+    /// Rules, inhibitors before what they inhibit, else as configured.
+    pub fn order(&self) -> Vec<usize> {
+        self.order.clone()
+    }
+
+    /// The rule's next deadline.
+    pub fn next_due(&self, rule: usize) -> Option<Time> {
+        self.due[rule].first().map(|d| d.0)
+    }
+
+    /// Makes sure a rule without keys exists from the start of its time.
+    pub fn start(&mut self, moment: Moment<'_>, rule: usize) {
+        if self.keys[rule].is_empty() {
+            self.ensure(moment, rule, &Vec::new());
+            self.register(moment, rule, &Vec::new());
+        }
+    }
+
+    /// Feeds an event to a rule.
+    pub fn event(&mut self, moment: Moment<'_>, rule: usize, event: &Event) -> Option<(RuleKey, f64)> {
+        let plan = &moment.plan.rules[rule];
+        let is_grace = plan.grace_event() == Some(event.definition);
+        if plan.event() != Some(event.definition) && !is_grace {
+            return None;
+        }
+        let key: RuleKey = plan.by.iter().map(|(_, field)| key_text(moment.plan, event, *field)).collect();
+        if !self.ensure(moment, rule, &key) {
+            return None;
+        }
+        let state = self.keys[rule].get_mut(&key)?;
+        let had_no_evidence = state.firing.is_none() && state.memory.is_empty();
+        let counted = state.memory.take(plan, event, moment.clock);
+        match counted {
+            Counted::No if !is_grace => {
+                // What came instead of a good one is the evidence of staleness.
+                if matches!(state.memory, Memory::Staleness(_)) {
+                    state.tally.add(moment.plan, plan, event);
+                    self.dirty.insert((rule, key));
+                }
+                return None;
+            }
+            Counted::No => {}
+            Counted::Bad => {
+                if had_no_evidence {
+                    state.tally = Tally::default();
+                }
+                state.counted_at = Some(moment.clock);
+                state.tally.add(moment.plan, plan, event);
+            }
+            Counted::Good => {
+                state.counted_at = Some(moment.clock);
+                let is_fresh_start = matches!(state.memory, Memory::Streak(_) | Memory::Staleness(_));
+                if state.firing.is_none() && is_fresh_start {
+                    state.tally = Tally::default();
+                }
+            }
+        }
+        self.dirty.insert((rule, key.clone()));
+        self.evaluate(moment, rule, &key);
+        let gauge = self.keys[rule].get(&key).and_then(|s| s.memory.gauge());
+        gauge.map(|value| (key, value))
+    }
+
+    /// Says a built-in rule's condition: on from `from` on, or off.
+    pub fn tell(&mut self, moment: Moment<'_>, rule: usize, source: &str, condition: Option<(Time, f64)>) {
+        let key = vec![source.to_owned()];
+        if !self.ensure(moment, rule, &key) {
+            return;
+        }
+        if let Some(state) = self.keys[rule].get_mut(&key) {
+            if let Some((_, value)) = condition {
+                state.tally.count += 1;
+                state.tally.first_at.get_or_insert(moment.at);
+                state.tally.last_at = Some(moment.at);
+                state.counted_at = Some(moment.clock);
+                if let Memory::Told { is_on: true, .. } = state.memory {
+                    return;
+                }
+                let from = condition.map_or(moment.clock, |c| c.0);
+                state.memory = Memory::Told { is_on: true, value, from };
+            } else {
+                state.memory = Memory::Told { is_on: false, value: 0.0, from: moment.clock };
+            }
+        }
+        self.dirty.insert((rule, key.clone()));
+        self.evaluate(moment, rule, &key);
+    }
+
+    /// A gap restarts the age of staleness rules that do not fire.
+    pub fn restart_age(&mut self, moment: Moment<'_>, rule: usize) {
+        let keys: Vec<RuleKey> = self.keys[rule].keys().cloned().collect();
+        for key in keys {
+            if let Some(state) = self.keys[rule].get_mut(&key)
+                && state.firing.is_none()
+                && let Memory::Staleness(staleness) = &mut state.memory
+            {
+                staleness.good(moment.clock);
+                self.dirty.insert((rule, key.clone()));
+                self.register(moment, rule, &key);
+            }
+        }
+    }
+
+    /// Asks every key of a rule again: its sources can be believed again.
+    pub fn revisit(&mut self, moment: Moment<'_>, rule: usize) {
+        let keys: Vec<RuleKey> = self.keys[rule].keys().cloned().collect();
+        for key in keys {
+            self.dirty.insert((rule, key.clone()));
+            self.evaluate(moment, rule, &key);
+        }
+    }
+
+    /// Runs the rule's deadlines that are due at `moment`; returns the keys
+    /// whose gauge changed by being forgotten.
+    pub fn run_due(&mut self, moment: Moment<'_>, rule: usize) -> Vec<RuleKey> {
+        let mut forgotten = Vec::new();
+        while let Some((at, key)) = self.due[rule].first().cloned() {
+            if at > moment.clock {
+                break;
+            }
+            self.due[rule].pop_first();
+            if let Some(state) = self.keys[rule].get_mut(&key) {
+                state.due = None;
+                if state.memory.forget(&moment.plan.rules[rule], moment.clock) {
+                    forgotten.push(key.clone());
+                    if let Some(firing) = &mut state.firing {
+                        firing.is_for_want_of_data = true;
+                    }
+                }
+                self.dirty.insert((rule, key.clone()));
+                self.evaluate(moment, rule, &key);
+            }
+        }
+        forgotten
+    }
+
+    /// The alert that inhibits this one now, the first in the order of the
+    /// rules.
+    pub fn inhibitor(
+        &self,
+        plan: &Plan,
+        clocks: &Clocks,
+        rule: usize,
+        key: &RuleKey,
+    ) -> Option<(usize, RuleKey)> {
+        let mut found: Option<(usize, RuleKey)> = None;
+        for inhibit in plan.inhibitions.iter().filter(|i| i.targets.contains(&rule)) {
+            let Some(now) = clocks.of_rule(&plan.rules[inhibit.source]) else { continue };
+            for (other, state) in &self.keys[inhibit.source] {
+                let is_fresh = state.counted_at.is_some_and(|at| now < at.plus(inhibit.fresh_for));
+                let is_equal = inhibit.equal.iter().all(|label| {
+                    value_of(&plan.rules[rule], key, label)
+                        == value_of(&plan.rules[inhibit.source], other, label)
+                });
+                let is_first = found.as_ref().is_none_or(|(first, _)| inhibit.source < *first);
+                if state.firing.is_some() && is_fresh && is_equal && is_first {
+                    found = Some((inhibit.source, other.clone()));
+                }
+            }
+        }
+        found
+    }
+
+    /// For how long an inhibitor of `rule` can go on inhibiting without an
+    /// event, at least a second: its clock may stand still.
+    pub fn fresh_left(
+        &self,
+        plan: &Plan,
+        clocks: &Clocks,
+        (by, key): (usize, &RuleKey),
+        rule: usize,
+    ) -> Duration {
+        let of_pair = plan.inhibitions.iter().filter(|i| i.source == by && i.targets.contains(&rule));
+        let until = of_pair
+            .map(|i| i.fresh_for)
+            .max()
+            .zip(self.keys[by].get(key).and_then(|s| s.counted_at))
+            .map(|(span, at)| at.plus(span));
+        let left = until.zip(clocks.of_rule(&plan.rules[by])).map(|(until, now)| until.since(now));
+        left.unwrap_or_default().max(Duration::from_secs(1))
+    }
+
+    /// The severities that fire now, by rule.
+    pub fn firing(&self, rule: usize) -> BTreeSet<Severity> {
+        self.keys[rule].values().filter_map(|s| Some(s.firing.as_ref()?.severity)).collect()
+    }
+
+    /// Asks a key's condition and steps its alert.
+    fn evaluate(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey) {
+        let plan = &moment.plan.rules[rule];
+        let Some(state) = self.keys[rule].get_mut(key) else { return };
+        let severity = state.firing.as_ref().map(|f| f.severity);
+        let breach = state.memory.breach(plan, moment.clock, severity);
+        let is_masked = matches!(state.memory, Memory::Staleness(_)) && !moment.is_live && breach.is_some();
+        if !is_masked {
+            self.step(moment, rule, key, breach);
+        }
+        self.register(moment, rule, key);
+        self.drop_if_empty(rule, key);
+    }
+
+    fn step(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey, breach: Option<Breach>) {
+        let plan = &moment.plan.rules[rule];
+        let Some(state) = self.keys[rule].get_mut(key) else { return };
+        match (breach, &mut state.firing) {
+            (Some(breach), None) => {
+                let since = *state.pending_since.get_or_insert(moment.clock);
+                if moment.clock >= since.plus(plan.hold) {
+                    state.pending_since = None;
+                    self.fire(moment, rule, key, breach);
+                } else if since == moment.clock {
+                    self.pending(moment, rule, key, breach);
+                }
+            }
+            (Some(breach), Some(firing)) => {
+                firing.clear_since = None;
+                firing.is_for_want_of_data = false;
+                if breach.severity > firing.severity {
+                    self.escalate(moment, rule, key, breach);
+                }
+            }
+            (None, None) => state.pending_since = None,
+            (None, Some(firing)) => {
+                let since = *firing.clear_since.get_or_insert(moment.clock);
+                if moment.clock >= since.plus(plan.keep_firing_for) {
+                    self.resolve(moment, rule, key);
+                }
+            }
+        }
+    }
+
+    fn ensure(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey) -> bool {
+        let keys = &mut self.keys[rule];
+        if keys.contains_key(key) {
+            return true;
+        }
+        if keys.len() >= moment.plan.rules[rule].keys_max {
+            self.refused += 1;
+            return false;
+        }
+        let state = KeyState {
+            memory: Memory::new(&moment.plan.rules[rule], moment.clock),
+            pending_since: None,
+            firing: None,
+            counted_at: None,
+            tally: Tally::default(),
+            due: None,
+        };
+        keys.insert(key.clone(), state);
+        self.dirty.insert((rule, key.clone()));
+        true
+    }
+
+    /// Registers the key's next deadline.
+    pub(super) fn register(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey) {
+        let plan = &moment.plan.rules[rule];
+        let Some(state) = self.keys[rule].get_mut(key) else { return };
+        let is_masked = matches!(state.memory, Memory::Staleness(_)) && !moment.is_live;
+        let by_memory = if is_masked { None } else { state.memory.next_change(plan, moment.clock) };
+        let by_hold = state.pending_since.map(|at| at.plus(plan.hold));
+        let by_clearing = state.firing.as_ref().and_then(|f| Some(f.clear_since?.plus(plan.keep_firing_for)));
+        let next = [by_memory, by_hold, by_clearing].into_iter().flatten().min();
+        if next == state.due {
+            return;
+        }
+        if let Some(old) = state.due {
+            self.due[rule].remove(&(old, key.clone()));
+        }
+        state.due = next;
+        if let Some(at) = next {
+            self.due[rule].insert((at, key.clone()));
+        }
+    }
+
+    fn drop_if_empty(&mut self, rule: usize, key: &RuleKey) {
+        let is_spent = self.keys[rule].get(key).is_some_and(|s| {
+            s.firing.is_none() && s.pending_since.is_none() && s.memory.is_empty() && s.due.is_none()
+        });
+        if is_spent {
+            self.keys[rule].remove(key);
+            self.dirty.insert((rule, key.clone()));
+        }
+    }
+
+    /// Registers the deadlines of restored keys.
+    pub fn restore_deadlines<'p>(&mut self, moment_of: impl Fn(usize) -> Option<Moment<'p>>) {
+        for rule in 0..self.keys.len() {
+            let Some(moment) = moment_of(rule) else { continue };
+            let keys: Vec<RuleKey> = self.keys[rule].keys().cloned().collect();
+            for key in keys {
+                self.register(moment, rule, &key);
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, plan: &Plan, rule: &RulePlan, event: &Event) {
+        self.count += 1;
+        self.first_at.get_or_insert(event.at);
+        self.last_at = Some(event.at);
+        for field in &rule.distinct {
+            if let Some(value) = event.text(*field) {
+                let mut value = words::shown(plan, &value);
+                if rule.distinct.len() > 1 {
+                    let name = &plan.events[event.definition].fields[*field].name;
+                    value = format!("{name} {value}");
+                }
+                if self.distinct.len() < DISTINCT_MAX || self.distinct.contains_key(&value) {
+                    *self.distinct.entry(value).or_default() += 1;
+                }
+            }
+        }
+        self.excerpts.extend(words::evidence(plan, event));
+        let surplus = self.excerpts.len().saturating_sub(EVIDENCE_MAX);
+        self.excerpts.drain(..surplus);
+    }
+}
+
+fn key_text(plan: &Plan, event: &Event, field: usize) -> String {
+    let text = event.text(field).unwrap_or_else(|| "unknown".to_owned());
+    head(&plan.redactor.redact(&text), KEY_BYTES_MAX).to_owned()
+}
+
+fn value_of<'k>(rule: &RulePlan, key: &'k RuleKey, label: &str) -> Option<&'k String> {
+    key.get(rule.by.iter().position(|(name, _)| name == label)?)
+}
+
+/// Rules so that each comes after all that inhibit it, else as configured.
+fn in_order(plan: &Plan) -> Vec<usize> {
+    let mut order = Vec::with_capacity(plan.rules.len());
+    let mut left: Vec<usize> = (0..plan.rules.len()).collect();
+    while !left.is_empty() {
+        let is_free = |rule: &usize| {
+            let mut inhibitors =
+                plan.inhibitions.iter().filter(|i| i.targets.contains(rule) && i.source != *rule);
+            inhibitors.all(|i| order.contains(&i.source))
+        };
+        // A circle of inhibitions falls back to the order of the rules.
+        let next = left.iter().position(is_free).unwrap_or(0);
+        order.push(left.remove(next));
+    }
+    order
+}

@@ -1,0 +1,136 @@
+//! One incident of a group: whether it may be told, and from when on.
+//!
+//! Times here are the group's: the process's own, or the source's wall time
+//! while a source is behind, so that a backlog that is read in a second is
+//! judged as if it had been read when it was written.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::plan::Plan;
+use crate::model::{AlertNotice, Severity, Time};
+
+use super::alert::OpenIncident;
+use super::route::View;
+
+/// What inhibits an incident, as far as its telling goes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Inhibition {
+    /// Nothing did so far.
+    Free,
+    /// Something does.
+    Inhibited,
+    /// Nothing does any more, since then.
+    Outlived(Time),
+    /// It began inhibited and stays silent to its end.
+    Silent,
+}
+
+/// One incident of a group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Member {
+    fired_at: Time,
+    inhibition: Inhibition,
+    /// As last looked at.
+    severity: Severity,
+    /// When it escalated while nothing inhibited it.
+    rose_at: Option<Time>,
+    /// Severity it was told with.
+    pub told: Option<Severity>,
+    /// As it ended.
+    pub ended: Option<AlertNotice>,
+}
+
+impl Member {
+    /// Of an incident that fired since the last step.
+    pub fn new(open: &OpenIncident, view: &View<'_>, (rule, now): (Option<usize>, Time)) -> Member {
+        let by = open
+            .incident
+            .inhibited_by
+            .as_ref()
+            .and_then(|by| view.plan.rules.iter().position(|r| r.name == *by));
+        Member {
+            fired_at: now,
+            inhibition: match (rule, by) {
+                (Some(rule), Some(by)) if stays_silent(view.plan, by, rule) => Inhibition::Silent,
+                (_, Some(_)) => Inhibition::Inhibited,
+                (_, None) => Inhibition::Free,
+            },
+            severity: open.incident.severity,
+            rose_at: None,
+            told: None,
+            ended: None,
+        }
+    }
+
+    /// Brings it up to date. While it is inhibited, returns when to look
+    /// again, on the process clock: an inhibitor that falls silent is no
+    /// change of an alert.
+    pub fn look(&mut self, view: &View<'_>, number: u64, (rule, now): (Option<usize>, Time)) -> Option<Time> {
+        let (rule, open) = (rule?, view.alerts.open.get(&number)?);
+        let inhibitor = view.alerts.inhibitor(view.plan, view.clocks, rule, &open.key);
+        match &inhibitor {
+            Some((by, _)) if self.inhibition != Inhibition::Silent => {
+                let is_at_once = self.inhibition == Inhibition::Free
+                    && now <= self.fired_at.plus(view.plan.notify.inhibit_wait);
+                let is_silent = is_at_once && stays_silent(view.plan, *by, rule);
+                self.inhibition = if is_silent { Inhibition::Silent } else { Inhibition::Inhibited };
+                self.rose_at = None;
+            }
+            None if self.inhibition == Inhibition::Inhibited => self.inhibition = Inhibition::Outlived(now),
+            _ => {}
+        }
+        if open.incident.severity > self.severity {
+            self.severity = open.incident.severity;
+            self.rose_at = (!self.is_quiet()).then_some(now);
+        }
+        let (by, key) = inhibitor?;
+        Some(view.now.plus(view.alerts.fresh_left(view.plan, view.clocks, (by, &key), rule)))
+    }
+
+    /// It fires and has something to tell that was not told yet.
+    pub fn has_news(&self) -> bool {
+        self.ended.is_none() && self.told.is_none_or(|told| self.severity > told)
+    }
+
+    /// It does not wait for its group: it escalated.
+    pub fn is_urgent(&self) -> bool {
+        self.rose_at.is_some() || self.told.is_some()
+    }
+
+    /// From when on its news may be told; `None` while they may not.
+    pub fn due(&self, plan: &Plan, rule: Option<usize>) -> Option<Time> {
+        let can_be_inhibited = rule.is_some_and(|r| plan.inhibitions.iter().any(|i| i.targets.contains(&r)));
+        match self.inhibition {
+            Inhibition::Silent | Inhibition::Inhibited => None,
+            _ if self.rose_at.is_some() => self.rose_at,
+            Inhibition::Outlived(since) => Some(since.plus(plan.notify.outlive_wait)),
+            Inhibition::Free if can_be_inhibited => Some(self.fired_at.plus(plan.notify.inhibit_wait)),
+            Inhibition::Free => Some(self.fired_at),
+        }
+    }
+
+    /// Nobody waits for it: inhibited, or silent to its end.
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.inhibition, Inhibition::Inhibited | Inhibition::Silent)
+    }
+
+    /// It ended and nobody knows of it.
+    pub fn is_past(&self) -> bool {
+        self.told.is_none() && self.ended.is_some()
+    }
+
+    /// Nothing ever inhibited it.
+    pub fn is_free(&self) -> bool {
+        self.inhibition == Inhibition::Free
+    }
+
+    /// It fires, and somebody knows.
+    pub fn is_told_firing(&self) -> bool {
+        self.told.is_some() && self.ended.is_none()
+    }
+}
+
+/// What begins while `by` inhibits it is silent to its end.
+fn stays_silent(plan: &Plan, by: usize, rule: usize) -> bool {
+    plan.inhibitions.iter().any(|i| i.to_the_end && i.source == by && i.targets.contains(&rule))
+}

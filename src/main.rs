@@ -1,0 +1,7 @@
+//! The binary's entry point.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(tocsin::cli::main())
+}

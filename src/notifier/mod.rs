@@ -1,0 +1,61 @@
+//! Words a notification for one kind of receiver and classifies its answer.
+//!
+//! Pure: a notification and a plan in, an [`Outgoing`] out. The text is made
+//! once, in the commit that decides it, and sent unchanged on every attempt,
+//! so nothing here may depend on the time of sending. No credential enters an
+//! `Outgoing`; the transport adds URL, headers and signature.
+//!
+//! Every text passes [`words`], which redacts and cuts it, before a kind's
+//! file escapes it for its own format. A kind's file that reads a text of the
+//! notification by itself is a leak.
+
+mod console;
+mod email;
+mod fingerprint;
+mod slack;
+mod verdict;
+mod webhook;
+mod words;
+
+use crate::config::plan::{NotifyPlan, ReceiverKind, ReceiverPlan};
+use crate::config::redact::Redactor;
+use crate::model::{Notification, Outgoing, OutgoingBody};
+
+pub use fingerprint::fingerprint;
+pub use verdict::{Verdict, classify, next_attempt};
+
+use words::Wording;
+
+/// The request that tells `receiver` of `notification`. The same input gives
+/// the same bytes. A console line is an `Http` body of type `text/plain`.
+pub fn render(
+    notification: &Notification,
+    receiver: &ReceiverPlan,
+    notify: &NotifyPlan,
+    redactor: &Redactor,
+) -> Outgoing {
+    let wording = Wording::of(notification, notify, redactor);
+    let body = match &receiver.kind {
+        ReceiverKind::Console => console::body(&wording, notification.decided_at),
+        ReceiverKind::Webhook { .. } => webhook::body(notification, &receiver.name, notify, redactor),
+        ReceiverKind::Slack { .. } => slack::body(&wording),
+        ReceiverKind::Email(plan) => email::body(&wording, notification, plan),
+    };
+    Outgoing {
+        id: notification.id.clone(),
+        receiver: receiver.name.clone(),
+        thread: notification.thread.clone(),
+        body,
+    }
+}
+
+/// A JSON or text POST.
+fn post(content_type: &str, headers: Vec<(String, String)>, body: String) -> OutgoingBody {
+    OutgoingBody::Http { content_type: content_type.to_owned(), headers, body }
+}
+
+/// The header by which a receiver knows a repeated attempt. Anything but
+/// visible ASCII is dropped, or the header could not be sent at all.
+fn idempotency_key(id: &str) -> (String, String) {
+    ("Idempotency-Key".to_owned(), id.chars().filter(char::is_ascii_graphic).collect())
+}

@@ -1,0 +1,78 @@
+//! Care for the file: checkpoints and size.
+//!
+//! A commit only appends to the write-ahead log; moving the log into the file
+//! costs syncs, so it is done when the daemon is idle, or beside it by a
+//! [`Checkpointer`] on a thread of its own. A passive checkpoint waits for
+//! nobody and makes nobody wait; the limit set at opening is the backstop if
+//! none is ever asked for.
+
+use std::fs;
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::open::beside;
+use super::{Error, Store};
+
+/// The write-ahead log, in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSize {
+    /// In the log.
+    pub pages: u64,
+    /// Of these, already in the file.
+    pub moved: u64,
+}
+
+/// Checkpoints through a connection of its own, so that a slow disk does not
+/// hold up the writer.
+pub struct Checkpointer {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Checkpointer {
+    /// One passive checkpoint.
+    pub fn run(&mut self) -> Result<LogSize, Error> {
+        checkpoint(&self.connection).map_err(|error| Error::from_sqlite(&self.path, error))
+    }
+}
+
+impl Store {
+    /// One passive checkpoint on the writer's connection; for an idle moment.
+    pub fn checkpoint_passive(&mut self) -> Result<LogSize, Error> {
+        self.read(checkpoint)
+    }
+
+    /// For a thread that checkpoints beside the writer; `None` in memory.
+    /// Drop it before the store.
+    pub fn checkpointer(&self) -> Result<Option<Checkpointer>, Error> {
+        if !self.is_durable() {
+            return Ok(None);
+        }
+        let sql = |error| Error::from_sqlite(&self.path, error);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags).map_err(sql)?;
+        connection.pragma_update(None, "synchronous", "full").map_err(sql)?;
+        Ok(Some(Checkpointer { connection, path: self.path.clone() }))
+    }
+
+    /// Bytes of the state file with its log and index; in memory, of the
+    /// pages held.
+    pub fn state_bytes(&self) -> Result<u64, Error> {
+        if !self.is_durable() {
+            let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+            let bytes: i64 = self.read(|sql| sql.query_row(size, (), |row| row.get(0)))?;
+            return Ok(u64::try_from(bytes).unwrap_or(0));
+        }
+        let files = ["", "-wal", "-shm"].map(|suffix| beside(&self.path, suffix));
+        Ok(files.iter().filter_map(|file| fs::metadata(file).ok()).map(|found| found.len()).sum())
+    }
+}
+
+fn checkpoint(sql: &Connection) -> rusqlite::Result<LogSize> {
+    sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |row| {
+        // -1 where there is no log.
+        let pages = |column| Ok::<_, rusqlite::Error>(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0));
+        Ok(LogSize { pages: pages(1)?, moved: pages(2)? })
+    })
+}

@@ -1,0 +1,1 @@
+//! Tests against the real components: journald, dockerd, Prometheus, SMTP.
