@@ -1,0 +1,12 @@
+//! The daemon as a process: real doors in, real receivers out.
+
+pub mod hook;
+pub mod kit;
+pub mod pack;
+
+mod cases;
+mod containers;
+mod incident;
+mod kills;
+mod told;
+mod trouble;

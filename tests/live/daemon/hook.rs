@@ -1,0 +1,196 @@
+//! A receiver of webhooks that remembers what it got and answers as it is told.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::kit::{rest, until_or};
+
+/// What a receiver does with a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    Status(u16),
+    /// 200 after a while.
+    Slow(Duration),
+    /// None until it is told otherwise.
+    Hang,
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub at: Instant,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    /// What the receiver did with it.
+    pub answer: Answer,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|h| h.0.eq_ignore_ascii_case(name)).map(|h| h.1.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    /// Its group's alert name and its status, such as `SourceDown firing`.
+    pub fn what(&self) -> String {
+        let json = self.json();
+        format!("{} {}", json["groupLabels"]["alertname"].as_str().unwrap(), json["status"].as_str().unwrap())
+    }
+}
+
+/// A receiver of webhooks on a port of its own.
+pub struct Hook {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Request>>>,
+    answer: Arc<Mutex<Answer>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Hook {
+    pub fn new() -> Hook {
+        Hook::on(0)
+    }
+
+    /// On this port.
+    pub fn on(port: u16) -> Hook {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let mut hook = Hook {
+            address: listener.local_addr().unwrap(),
+            seen: Arc::default(),
+            answer: Arc::new(Mutex::new(Answer::Status(200))),
+            stop: Arc::default(),
+            thread: None,
+        };
+        let (seen, answer, stop) = (hook.seen.clone(), hook.answer.clone(), hook.stop.clone());
+        hook.thread = Some(std::thread::spawn(move || {
+            let mut each = Vec::new();
+            for stream in listener.incoming() {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let (seen, answer, stop) = (seen.clone(), answer.clone(), stop.clone());
+                each.push(std::thread::spawn(move || serve(stream.unwrap(), &seen, &answer, &stop)));
+            }
+            each.into_iter().for_each(|t| drop(t.join()));
+        }));
+        hook
+    }
+
+    /// The table of a receiver that sends here, with more keys.
+    pub fn receiver(&self, name: &str, more: &str) -> String {
+        format!(
+            "[[receiver]]\nname = \"{name}\"\ntype = \"webhook\"\nurl = \"http://{}/hook\"\n{more}\n",
+            self.address
+        )
+    }
+
+    pub fn set(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
+    }
+
+    pub fn seen(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Every body it got.
+    pub fn bodies(&self) -> Vec<(String, Vec<u8>)> {
+        self.seen().into_iter().map(|r| ("a notification".to_owned(), r.body.into_bytes())).collect()
+    }
+
+    /// Those of one alert.
+    pub fn of(&self, alert: &str) -> Vec<Request> {
+        let mut all = self.seen();
+        all.retain(|r| r.json()["groupLabels"]["alertname"] == alert);
+        all
+    }
+
+    /// Waits for the first request of these words (as [`Request::what`]).
+    #[track_caller]
+    pub fn until(&self, what: &str) -> Request {
+        self.until_nth(what, 1)
+    }
+
+    /// Waits for the `n`th such request.
+    #[track_caller]
+    pub fn until_nth(&self, what: &str, n: usize) -> Request {
+        let mut found = None;
+        let said = || {
+            format!(
+                "{what} ({n}) at the receiver, which got {:?}",
+                self.seen().iter().map(Request::what).collect::<Vec<_>>()
+            )
+        };
+        until_or(said, &mut || {
+            found = self.seen().into_iter().filter(|r| r.what() == what).nth(n - 1);
+            found.is_some()
+        });
+        found.unwrap()
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Reads one request, remembers it and answers. A client that goes away is
+/// no error: daemons are killed here.
+fn serve(
+    stream: TcpStream,
+    seen: &Mutex<Vec<Request>>,
+    answer: &Mutex<Answer>,
+    stop: &AtomicBool,
+) -> Option<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut headers = Vec::new();
+    loop {
+        line.clear();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.push((name.to_owned(), value.to_owned()));
+    }
+    // A GET has none.
+    let length = headers.iter().find(|h| h.0.eq_ignore_ascii_case("content-length"));
+    let length = length.map_or(Some(0), |h| h.1.parse().ok())?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let at = Instant::now();
+    let what = *answer.lock().unwrap();
+    let body = String::from_utf8(body).unwrap();
+    seen.lock().unwrap().push(Request { at, headers, body, answer: what });
+    let status = match what {
+        Answer::Status(status) => status,
+        Answer::Slow(span) => {
+            rest(span);
+            200
+        }
+        Answer::Hang => {
+            while !stop.load(Ordering::Relaxed) && *answer.lock().unwrap() == Answer::Hang {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            return None;
+        }
+    };
+    let mut stream = stream;
+    write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()
+}
