@@ -144,13 +144,7 @@ impl Journald {
     /// sealed memory file, as `sd_journal_sendv` sends long ones.
     pub fn native(&self, pid: u32, fields: &[(&str, &[u8])]) {
         let mut text = Vec::new();
-        for (name, value) in fields {
-            text.extend_from_slice(name.as_bytes());
-            text.push(b'\n');
-            text.extend_from_slice(&(value.len() as u64).to_le_bytes());
-            text.extend_from_slice(value);
-            text.push(b'\n');
-        }
+        journald_binary(&mut text, fields);
         // SAFETY: plain system calls on a descriptor that is owned right away.
         let memory = unsafe {
             let fd = libc::memfd_create(c"message".as_ptr(), libc::MFD_ALLOW_SEALING | libc::MFD_CLOEXEC);
@@ -318,13 +312,7 @@ impl JournaldRemote {
             secs * 1_000_000
         )
         .into_bytes();
-        for (name, value) in fields {
-            text.extend_from_slice(name.as_bytes());
-            text.push(b'\n');
-            text.extend_from_slice(&(value.len() as u64).to_le_bytes());
-            text.extend_from_slice(value);
-            text.push(b'\n');
-        }
+        journald_binary(&mut text, fields);
         text.push(b'\n');
         let stdin = self.stdin.as_mut().unwrap();
         stdin.write_all(&text).unwrap();
@@ -352,4 +340,16 @@ fn journald_count(file: &Path) -> usize {
         count += 1;
     }
     count
+}
+
+/// Appends fields in the binary form that the native protocol and the export
+/// format share: name, line feed, 64-bit length, value, line feed.
+fn journald_binary(text: &mut Vec<u8>, fields: &[(&str, &[u8])]) {
+    for (name, value) in fields {
+        text.extend_from_slice(name.as_bytes());
+        text.push(b'\n');
+        text.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        text.extend_from_slice(value);
+        text.push(b'\n');
+    }
 }
