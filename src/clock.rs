@@ -7,6 +7,20 @@
 
 use crate::model::Time;
 
+/// Both clocks, read at one time; who decides takes this as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Wall time. May step in either direction.
+    pub wall: Time,
+    /// As [`monotonic`]: never goes back.
+    pub monotonic: Time,
+}
+
+/// What time it is.
+pub fn now() -> Now {
+    Now { wall: wall(), monotonic: monotonic() }
+}
+
 /// Wall time (`CLOCK_REALTIME`). May step in either direction.
 pub fn wall() -> Time {
     read(libc::CLOCK_REALTIME)

@@ -7,26 +7,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::ledger::Ledger;
 use super::{Command, Error};
-use crate::clock;
+use crate::clock::{self, Now};
 use crate::config::Plan;
 use crate::model::Time;
 use crate::notifier::{self, Verdict};
-use crate::store::{self, Claimed, Store};
+use crate::store::{self, Claimed};
 use crate::transport::{Answer, Sender};
 
-/// Longer than any attempt may take.
-const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// One attempt and what came of it.
+/// One attempt and what came of it. Recording it takes no clock: the time is
+/// an argument.
 #[derive(Debug)]
 pub struct Answered {
-    claimed: Claimed,
-    answer: Answer,
+    /// What was sent.
+    pub claimed: Claimed,
+    /// What came back.
+    pub answer: Answer,
 }
 
 /// Transports by receiver.
@@ -72,39 +72,31 @@ impl Deliveries {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// Claims what is due and sends it off.
-    pub fn start_due(
-        &mut self,
-        handle: &tokio::runtime::Handle,
-        plan: &Plan,
-        store: &mut Store,
-        now: Time,
-    ) -> Result<(), store::Error> {
-        let longest = plan.receivers.iter().map(|r| r.timeout).max().unwrap_or_default();
-        for claimed in store.due(now, longest + LEASE_BEYOND_TIMEOUT)? {
-            let outgoing = &claimed.outgoing;
-            let Some(sender) = self.senders.get(&outgoing.receiver).cloned() else {
-                let why = "the receiver is no longer configured";
-                log::warn!("notification {} to {} is given up: {why}", outgoing.id, outgoing.receiver);
-                store.record_given_up(&outgoing.id, now, why)?;
-                continue;
-            };
-            let commands = self.commands.clone();
+    /// Sends off what was claimed.
+    pub fn send(&mut self, handle: &tokio::runtime::Handle, claimed: Vec<Claimed>) {
+        for claimed in claimed {
+            let (commands, sender) =
+                (self.commands.clone(), self.senders.get(&claimed.outgoing.receiver).cloned());
             self.under_way += 1;
             handle.spawn(async move {
-                let answer = sender.send(&claimed.outgoing, clock::wall().as_secs()).await;
+                let answer = match sender {
+                    Some(sender) => sender.send(&claimed.outgoing, clock::wall().as_secs()).await,
+                    None => Answer::Unsendable { why: "there is no way to this receiver".to_owned() },
+                };
                 // The main loop is gone only when the process ends; the lease
                 // then ends with it.
                 let _ = commands.send(Command::Answered(Box::new(Answered { claimed, answer }))).await;
             });
         }
-        Ok(())
     }
 }
 
 impl Answered {
     /// Records what came of the attempt.
-    pub fn record(&self, plan: &Plan, store: &mut Store, now: Time, jitter: u64) -> Result<(), store::Error> {
+    pub fn record(&self, plan: &Plan, store: &mut impl Ledger, now: Now) -> Result<(), store::Error> {
+        // Any number will do that is not the same for all.
+        let jitter = now.monotonic.0 as u64;
+        let now = now.wall;
         let outgoing = &self.claimed.outgoing;
         let (id, receiver) = (&outgoing.id, &outgoing.receiver);
         match self.verdict(plan, now) {

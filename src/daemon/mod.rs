@@ -1,14 +1,19 @@
 //! Wires the rooms, runs the loop, shuts down.
 //!
-//! The main loop owns engine and store on a thread of its own: sources hand it
+//! The main loop owns the monitor on a thread of its own: sources hand it
 //! batches through a bounded channel, delivery tasks hand it answers. A reload
 //! stops the sources, keeps the store and starts again from what was
 //! committed, so that a changed configuration and a restart are one path.
 
-mod deliver;
-mod intake;
+pub mod deliver;
+pub mod fallback;
+pub mod intake;
+pub mod ledger;
 mod main_loop;
+pub mod monitor;
 mod pace;
+mod pending;
+pub mod picture;
 mod service;
 mod vitals;
 
@@ -26,7 +31,10 @@ use crate::model::{Batch, Cursor, Snapshot, SourceId};
 use crate::store::{self, Store};
 use crate::{clock, http, source};
 
-use main_loop::{MainLoop, Outcome, Stores};
+use fallback::Stores;
+use main_loop::{MainLoop, Outcome};
+use monitor::Monitor;
+use picture::Picture;
 
 /// Batches of one source waiting for the main loop; each is at most some MiB.
 const BATCHES_MAX: usize = 4;
@@ -116,9 +124,10 @@ pub fn run(loaded: Loaded, load: Load) -> Result<(), Error> {
         let intake = intake::Intake::new(lines, clock::monotonic());
         let sources = Sources::start(&runtime, &plan, &memory.cursors, batches)?;
         let deliveries = deliver::Deliveries::new(senders, commands.clone());
-        let own = (deliveries, vitals::Vitals::new(started_at, false));
-        let mut main_loop = MainLoop::new(engine, stores, published.clone(), runtime.handle().clone(), own);
-        let outcome = main_loop.run(intake, &mut inbox, &load);
+        let picture = (published.clone(), Picture::new(started_at));
+        let monitor = Monitor::new(engine, intake, stores, picture, (clock::now(), clock::boot_id()));
+        let mut main_loop = MainLoop::new(monitor, deliveries, runtime.handle().clone());
+        let outcome = main_loop.run(&mut inbox, &load);
         stores = main_loop.into_stores();
         sources.stop(&runtime);
         match outcome {

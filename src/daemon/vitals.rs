@@ -1,212 +1,39 @@
-//! The monitor's own health: what it publishes of itself, its heartbeat and
-//! its watchdog.
+//! The watch on the monitor itself: its heartbeat and its watchdog.
 //!
 //! The heartbeat goes out, and systemd's watchdog is fed, only from the main
 //! loop, so a stuck engine is noticed by both.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use super::{Command, service};
-use crate::clock;
 use crate::config::plan::HeartbeatPlan;
 use crate::engine::Engine;
-use crate::model::{
-    Family, FamilyKind, IncidentView, OutboxView, Sample, Series, Snapshot, SourceState, SourceView, Time,
-    Transition,
-};
-use crate::store::Store;
+use crate::model::{Snapshot, Time};
 use crate::transport;
 
-/// A fresh picture at least so often.
-const PUBLISH: Duration = Duration::from_secs(5);
-/// And so soon after a commit that changed no alert.
-const PUBLISH_CHANGED: Duration = Duration::from_millis(500);
 /// A selector that has matched nothing for so long is said in the log, once.
 const UNMATCHED: Duration = Duration::from_secs(60);
-/// Ended incidents shown.
-const PAST_MAX: usize = 50;
-/// A notification that waits longer than this keeps the heartbeat back.
-const OUTBOX_STUCK: Duration = Duration::from_secs(15 * 60);
-/// What a notification may come to, as labels say it.
-const OUTCOMES: [&str; 3] = ["delivered", "failed", "given_up"];
 
-/// What the daemon knows of itself.
+/// What is due, by the monotonic clock.
 pub struct Vitals {
-    started_at: Time,
-    reload_failed: bool,
-    disk_error: Option<String>,
-    published_at: Option<Time>,
-    has_changed: bool,
     heartbeat_at: Time,
-    heartbeat_error: Option<String>,
     watchdog_every: Option<Duration>,
     watchdog_at: Time,
-    waiting_since: Option<Time>,
     unmatched_at: Option<Time>,
-    /// As last logged, by source.
-    source_states: BTreeMap<String, SourceState>,
 }
 
 impl Vitals {
     /// At the start.
-    pub fn new(started_at: Time, reload_failed: bool) -> Vitals {
+    pub fn new(monotonic: Time) -> Vitals {
         Vitals {
-            started_at,
-            reload_failed,
-            disk_error: None,
-            published_at: None,
-            has_changed: false,
             heartbeat_at: Time::MIN,
-            heartbeat_error: None,
             watchdog_every: sd_notify::watchdog_enabled().map(|every| every / 3),
             watchdog_at: Time::MIN,
-            waiting_since: None,
-            unmatched_at: Some(clock::monotonic().plus(UNMATCHED)),
-            source_states: BTreeMap::new(),
+            unmatched_at: Some(monotonic.plus(UNMATCHED)),
         }
-    }
-
-    /// Logs a source's change of state. A source that is tried again and again
-    /// says the same each time; once is enough.
-    pub fn source_state(&mut self, name: &str, state: &SourceState) {
-        if self.source_states.get(name) == Some(state) {
-            return;
-        }
-        self.source_states.insert(name.to_owned(), state.clone());
-        match state {
-            SourceState::Live => log::info!("source {name}: read to its end"),
-            SourceState::Behind => log::info!("source {name}: catching up"),
-            SourceState::Lost { why } => log::error!("source {name}: cannot be read: {why}"),
-        }
-    }
-
-    /// Logs a change of an alert.
-    pub fn transition(&self, transition: &Transition) {
-        log::info!("{}", crate::timeline::text_line(transition));
-    }
-
-    /// The disk takes no commits, or takes them again.
-    pub fn disk_error(&mut self, error: Option<String>) {
-        self.disk_error = error;
-    }
-
-    /// A reload was refused.
-    pub fn reload_failed(&mut self) {
-        self.reload_failed = true;
-    }
-
-    /// A fresh picture is due.
-    pub fn is_due(&self, monotonic: Time) -> bool {
-        self.next_picture().is_none_or(|at| monotonic >= at)
-    }
-
-    /// When the next picture is due; `None`: now.
-    pub fn next_picture(&self) -> Option<Time> {
-        let every = if self.has_changed { PUBLISH_CHANGED } else { PUBLISH };
-        self.published_at.map(|at| at.plus(every))
-    }
-
-    /// A commit changed what the picture shows.
-    pub fn picture_changed(&mut self) {
-        self.has_changed = true;
-    }
-
-    /// A picture was published.
-    pub fn published(&mut self, monotonic: Time) {
-        self.published_at = Some(monotonic);
-        self.has_changed = false;
-    }
-
-    /// The whole picture.
-    pub fn snapshot(&mut self, engine: &Engine, store: &Store, now: Time) -> Snapshot {
-        let sources = sources(engine, now);
-        let outbox = outbox(engine, store);
-        let pending: u64 = outbox.iter().map(|view| view.pending).sum();
-        self.waiting_since = (pending > 0).then(|| self.waiting_since.unwrap_or(now));
-        let past = store.past(PAST_MAX, None).unwrap_or_default();
-        let view = |incident| IncidentView { incident, told: Vec::new() };
-        Snapshot {
-            made_at: now,
-            started_at: self.started_at,
-            families: self.families(engine, store, &sources, &outbox),
-            open: engine.open_incidents().into_iter().map(view).collect(),
-            past: past.into_iter().map(view).collect(),
-            is_ready: sources.iter().all(|s| s.state == "live" || s.state == "lost"),
-            is_durable: store.is_durable() && self.disk_error.is_none(),
-            complaints: self.complaints(&sources, now),
-            sources,
-            outbox,
-        }
-    }
-
-    fn complaints(&self, sources: &[SourceView], now: Time) -> Vec<String> {
-        let mut all = Vec::new();
-        for source in sources.iter().filter(|s| s.state == "lost") {
-            all.push(format!("{} cannot be read: {}", source.name, source.note.clone().unwrap_or_default()));
-        }
-        if let Some(error) = &self.disk_error {
-            all.push(format!("the state is not durable: {error}"));
-        }
-        if self.reload_failed {
-            all.push("the last reload failed; the configuration before it is in force".to_owned());
-        }
-        if self.waiting_since.is_some_and(|since| now.since(since) > OUTBOX_STUCK) {
-            all.push("notifications have been waiting for over 15 minutes".to_owned());
-        }
-        if let Some(error) = &self.heartbeat_error {
-            all.push(format!("the heartbeat was not taken: {error}"));
-        }
-        all
-    }
-
-    fn families(
-        &self,
-        engine: &Engine,
-        store: &Store,
-        sources: &[SourceView],
-        outbox: &[OutboxView],
-    ) -> Vec<Family> {
-        let mut families = engine.families();
-        let by_source = sources.iter().map(|s| series(&[("source", &s.name)], s.lag_seconds)).collect();
-        families.push(gauge(
-            "tocsin_source_lag_seconds",
-            "Seconds behind the source's end; 0 at it.",
-            by_source,
-        ));
-        let named = engine.plan().sources.iter().zip(engine.sources());
-        let matched = named
-            .map(|(of, memory)| series(&[("source", &of.name)], f64::from(u8::from(memory.has_matched))));
-        families.push(gauge(
-            "tocsin_source_matched",
-            "1 once the source's selector has matched a line since the start.",
-            matched.collect(),
-        ));
-        let pending = outbox.iter().map(|v| series(&[("receiver", &v.receiver)], v.pending as f64)).collect();
-        families.push(gauge("tocsin_outbox_pending", "Notifications that wait.", pending));
-        let mut sent = gauge("tocsin_notifications_total", "Attempts to notify by outcome.", Vec::new());
-        sent.kind = FamilyKind::Counter;
-        for view in outbox {
-            for outcome in OUTCOMES {
-                let count = view.outcomes.get(outcome).copied().unwrap_or(0);
-                sent.series.push(series(&[("receiver", &view.receiver), ("outcome", outcome)], count as f64));
-            }
-        }
-        families.push(sent);
-        let flag = |is: bool| vec![series(&[], f64::from(u8::from(is)))];
-        let is_durable = store.is_durable() && self.disk_error.is_none();
-        families.push(gauge("tocsin_state_durable", "1 if commits reach the disk.", flag(is_durable)));
-        families.push(gauge(
-            "tocsin_config_last_reload_successful",
-            "1 if the last reload of the configuration succeeded.",
-            flag(!self.reload_failed),
-        ));
-        let version = vec![series(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)];
-        families.push(gauge("tocsin_build_info", "1, with the version that runs.", version));
-        families
     }
 
     /// Says once which selectors have matched nothing since the start: a unit
@@ -236,13 +63,10 @@ impl Vitals {
     pub fn heartbeat(
         &mut self,
         plan: &HeartbeatPlan,
-        snapshot: &Snapshot,
-        (monotonic, now): (Time, Time),
-        handle: &Handle,
-        commands: &mpsc::Sender<Command>,
+        is_well: bool,
+        monotonic: Time,
+        (handle, commands): (&Handle, &mpsc::Sender<Command>),
     ) {
-        let is_stuck = self.waiting_since.is_some_and(|since| now.since(since) > OUTBOX_STUCK);
-        let is_well = snapshot.is_durable && !is_stuck && snapshot.sources.iter().all(|s| s.state == "live");
         if monotonic < self.heartbeat_at || !is_well {
             return;
         }
@@ -254,65 +78,22 @@ impl Vitals {
             let _ = commands.send(Command::HeartbeatAnswered(answer)).await;
         });
     }
+}
 
-    /// Keeps the heartbeat's answer.
-    pub fn heartbeat_answer(&mut self, answer: Result<u16, String>) {
-        let error = match answer {
-            Ok(200..=299) => None,
-            Ok(status) => Some(format!("HTTP {status}")),
-            Err(why) => Some(why),
-        };
-        if let Some(error) = &error {
-            log::warn!("the heartbeat was not taken: {error}");
-        }
-        self.heartbeat_error = error;
+/// Commits reach the disk and every source is live.
+pub fn is_well(snapshot: &Snapshot) -> bool {
+    snapshot.is_durable && snapshot.sources.iter().all(|s| s.state == "live")
+}
+
+/// What there is to complain of in a heartbeat's answer.
+pub fn heartbeat_error(answer: Result<u16, String>) -> Option<String> {
+    let error = match answer {
+        Ok(200..=299) => None,
+        Ok(status) => Some(format!("HTTP {status}")),
+        Err(why) => Some(why),
+    };
+    if let Some(error) = &error {
+        log::warn!("the heartbeat was not taken: {error}");
     }
-}
-
-fn sources(engine: &Engine, now: Time) -> Vec<SourceView> {
-    let named = engine.plan().sources.iter().zip(engine.sources());
-    named
-        .map(|(plan, memory)| {
-            let (state, note) = match &memory.state {
-                None => ("starting", None),
-                Some(SourceState::Live) if !memory.has_matched => {
-                    ("live", Some("its selector has matched nothing since the start".to_owned()))
-                }
-                Some(SourceState::Live) => ("live", None),
-                Some(SourceState::Behind) => ("behind", None),
-                Some(SourceState::Lost { why }) => ("lost", Some(why.clone())),
-            };
-            let lag = memory.last_line_at.map_or(0.0, |at| now.since(at).as_secs_f64());
-            SourceView {
-                name: plan.name.clone(),
-                state: state.to_owned(),
-                note,
-                lines: memory.lines,
-                last_line_at: memory.last_line_at,
-                lag_seconds: if state == "live" { 0.0 } else { lag },
-            }
-        })
-        .collect()
-}
-
-/// One for each configured receiver, whether anything was ever sent or not.
-fn outbox(engine: &Engine, store: &Store) -> Vec<OutboxView> {
-    let known: BTreeMap<String, OutboxView> =
-        store.outbox_views().unwrap_or_default().into_iter().map(|v| (v.receiver.clone(), v)).collect();
-    let receivers = engine.plan().receivers.iter();
-    receivers
-        .map(|r| {
-            let none = OutboxView { receiver: r.name.clone(), ..OutboxView::default() };
-            known.get(&r.name).cloned().unwrap_or(none)
-        })
-        .collect()
-}
-
-fn gauge(name: &str, help: &str, series: Vec<Series>) -> Family {
-    Family { name: name.to_owned(), help: help.to_owned(), kind: FamilyKind::Gauge, series }
-}
-
-fn series(labels: &[(&str, &str)], value: f64) -> Series {
-    let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Series { labels, sample: Sample::Number(value) }
+    error
 }

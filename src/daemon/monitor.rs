@@ -1,0 +1,368 @@
+//! The daemon without its surroundings: takes what the sources sent, decides,
+//! commits, publishes, and says what is to be sent. Always in that order.
+//!
+//! Must not look at a clock, wait, spawn or send: time is an argument, what is
+//! claimed for sending is a return value, answers come back as an input. So a
+//! simulation runs this very code, and the same inputs give the same outputs.
+//!
+//! Failure story. A crash before the commit reads the same lines again and
+//! counts the same, for nothing had been published; a crash after it loses
+//! nothing. An alert that changes is committed at once, everything else after
+//! 100 ms or 10,000 lines, and before a picture is published. Nothing is
+//! committed, and so nothing published, while a batch is half taken: its
+//! cursor stands at its end, and its first lines would be counted twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::deliver::Answered;
+use super::fallback::{Fallback, Stores};
+use super::intake::{Intake, Taken};
+use super::ledger::Ledger;
+use super::pace::{self, Pace};
+use super::pending::Pending;
+use super::picture::Picture;
+use super::with_causes;
+use crate::clock::Now;
+use crate::config::Plan;
+use crate::engine::{Engine, Input, Output};
+use crate::model::{Reading, SavedRow, Snapshot, SourceId, Time};
+use crate::notifier;
+use crate::store::Claimed;
+
+/// Committed after so long at the latest.
+const COMMIT_AFTER: Duration = Duration::from_millis(100);
+/// Committed after so many lines at the latest.
+const COMMIT_LINES: usize = 10_000;
+/// Backlogs that are merged leave batches half taken; after so long, or so
+/// many lines, they are taken to their end out of turn and committed.
+const COMMIT_OVERDUE: Duration = Duration::from_secs(5);
+/// See [`COMMIT_OVERDUE`].
+const COMMIT_LINES_OVERDUE: usize = 200_000;
+/// History is pruned and the log checkpointed so often.
+const UPKEEP: Duration = Duration::from_secs(60);
+/// Longer than any attempt may take.
+const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What [`Monitor::take_next`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A reading, or a batch's end, was taken.
+    Taken,
+    /// There is nothing to take now.
+    Nothing,
+    /// First [`Monitor::turn`] is to commit.
+    CommitIsDue,
+}
+
+/// Engine, memory and picture.
+pub struct Monitor<L> {
+    engine: Engine,
+    intake: Intake,
+    state: Fallback<L>,
+    pending: Pending,
+    published: watch::Sender<Arc<Snapshot>>,
+    picture: Picture,
+    plan: Arc<Plan>,
+    pace: Pace,
+    upkeep_at: Time,
+    boot: Option<u128>,
+    /// Wall time less monotonic time when it began: the process's own time
+    /// steps for nobody.
+    wall_offset: i64,
+}
+
+impl<L: Ledger> Monitor<L> {
+    /// Over an engine that was restored from the store; `boot` is the
+    /// machine's.
+    pub fn new(
+        mut engine: Engine,
+        intake: Intake,
+        stores: Stores<L>,
+        (published, picture): (watch::Sender<Arc<Snapshot>>, Picture),
+        (now, boot): (Now, Option<u128>),
+    ) -> Monitor<L> {
+        let plan = engine.plan().clone();
+        engine.begin();
+        // A wall clock that was set back while nobody ran must not hold the
+        // process's time until it has caught up.
+        let began = now.wall.max(engine.process_time());
+        Monitor {
+            pace: Pace::new(plan.sources.len()),
+            engine,
+            intake,
+            state: Fallback::new(stores),
+            pending: Pending::default(),
+            published,
+            picture,
+            plan,
+            upkeep_at: Time::MIN,
+            boot,
+            wall_offset: began.0.saturating_sub(now.monotonic.0),
+        }
+    }
+
+    /// The plan it runs.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// The engine, to look at.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What the sources have sent.
+    pub fn intake(&mut self) -> &mut Intake {
+        &mut self.intake
+    }
+
+    /// What it knows of itself.
+    pub fn picture(&mut self) -> &mut Picture {
+        &mut self.picture
+    }
+
+    /// The picture as last published.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.borrow().clone()
+    }
+
+    /// Takes one step of what has come.
+    pub fn take_next(&mut self, now: Now) -> Step {
+        if self.may_commit(now) {
+            return Step::CommitIsDue;
+        }
+        self.intake.gather(now.monotonic);
+        let Some(taken) = self.intake.next(now.monotonic) else { return Step::Nothing };
+        self.take(taken, now);
+        Step::Taken
+    }
+
+    /// Lets time pass, commits and publishes what is due, and claims what is
+    /// to be sent: each claim is to be answered by [`Monitor::answered`].
+    pub fn turn(&mut self, now: Now) -> Vec<Claimed> {
+        self.tick(now);
+        if self.may_commit(now) {
+            self.finish_halves(now);
+            self.commit(now);
+        }
+        let claimed = self.claim(now);
+        if self.state.try_disk(now) {
+            self.publish(now);
+        }
+        if now.monotonic >= self.upkeep_at {
+            self.upkeep_at = now.monotonic.plus(UPKEEP);
+            let history_for = self.plan.daemon.history_for;
+            if let Err(error) = self.state.upkeep(history_for, now) {
+                log::warn!("the state was not looked after: {}", with_causes(&error));
+            }
+        }
+        if self.picture.is_due(now.monotonic) {
+            self.publish(now);
+        }
+        claimed
+    }
+
+    /// What came of an attempt.
+    pub fn answered(&mut self, answered: &Answered, now: Now) {
+        let plan = self.plan.clone();
+        let recorded = self.state.write(now, |store| answered.record(&plan, store, now));
+        if let Err(error) = recorded {
+            log::error!("a delivery cannot be recorded, it will be made again: {}", with_causes(&error));
+        }
+        self.publish(now);
+    }
+
+    /// Commits and publishes all there is, batches that are half taken
+    /// included.
+    pub fn finish(&mut self, now: Now) {
+        self.finish_halves(now);
+        self.commit(now);
+        self.publish(now);
+    }
+
+    /// Gives the stores back, with everything on the disk that it takes.
+    pub fn into_stores(self, now: Now) -> Stores<L> {
+        self.state.into_stores(now)
+    }
+
+    /// What is published has been committed: what was seen before a crash is
+    /// not counted down by it. While a batch is half taken the picture waits.
+    pub fn publish(&mut self, now: Now) {
+        if self.pending.since.is_some() {
+            if !self.intake.is_whole() {
+                self.picture.has_changed();
+                return;
+            }
+            self.save(now);
+        }
+        let snapshot = self.picture.snapshot(&self.engine, &self.state, now);
+        self.published.send_replace(Arc::new(snapshot));
+    }
+
+    /// The monotonic time at which [`Monitor::turn`] has something to do;
+    /// `None` while only lines and answers can bring it something.
+    pub fn next_wake(&self, now: Now) -> Option<Time> {
+        // Nothing is committed nor shown while a batch is half taken.
+        let is_whole = self.intake.is_whole();
+        let commit_after = if is_whole { COMMIT_AFTER } else { COMMIT_OVERDUE };
+        let commit = self.pending.since.map(|since| since.plus(commit_after));
+        let picture = self.picture.next_due().filter(|_| is_whole);
+        let process = self.engine.next_process_due().map(|due| due.shifted(-self.wall_offset));
+        let delivery = self.state.store().next_due(now.wall).ok().flatten();
+        let delivery = delivery.map(|due| now.monotonic.plus(due.since(now.wall)));
+        let held = self.intake.look_again(now.monotonic);
+        let all = [commit, process, delivery, held, self.pace.next_due(&self.engine), picture];
+        all.into_iter().flatten().min()
+    }
+
+    /// Nothing may be committed while a batch is half taken.
+    fn finish_halves(&mut self, now: Now) {
+        while let Some(taken) = self.intake.next_of_halves(now.monotonic) {
+            self.take(taken, now);
+        }
+    }
+
+    /// A commit is due, and possible or long overdue.
+    fn may_commit(&self, now: Now) -> bool {
+        self.must_commit(now) && (self.intake.is_whole() || self.is_overdue(now))
+    }
+
+    fn must_commit(&self, now: Now) -> bool {
+        let is_old = |since: Time| now.monotonic >= since.plus(COMMIT_AFTER);
+        self.pending.is_urgent || self.pending.lines >= COMMIT_LINES || self.pending.since.is_some_and(is_old)
+    }
+
+    fn is_overdue(&self, now: Now) -> bool {
+        let is_old = |since: Time| now.monotonic >= since.plus(COMMIT_OVERDUE);
+        self.pending.lines >= COMMIT_LINES_OVERDUE || self.pending.since.is_some_and(is_old)
+    }
+
+    fn take(&mut self, taken: Taken, now: Now) {
+        self.pending.since.get_or_insert(now.monotonic);
+        match taken {
+            Taken::Reading(source, reading) => self.reading(source, &reading, now),
+            Taken::End(source, cursor) => {
+                if let Some(at) = self.engine.source_clock(source) {
+                    self.pace.line(source, at, now.monotonic);
+                }
+                if let Some(cursor) = cursor {
+                    self.pending.cursors.insert(self.plan.sources[source].name.clone(), cursor);
+                }
+            }
+        }
+    }
+
+    fn reading(&mut self, source: SourceId, reading: &Reading, now: Now) {
+        let name = &self.plan.sources[source].name;
+        let own = self.own_time(now);
+        let output = match reading {
+            Reading::Line(line) => {
+                self.pending.lines += 1;
+                self.engine.handle(Input::Line(source, line), &[], own)
+            }
+            Reading::Gap(gap) => {
+                log::warn!("source {name}: lines are missing: {}", gap.why);
+                self.engine.handle(Input::Gap(source, gap), &[], own)
+            }
+            Reading::State(state) => {
+                self.picture.source_state(name, state);
+                let read = pace::Reading { wall: now.wall, boot: self.boot, monotonic: now.monotonic };
+                let to_now = self.pace.state(&self.engine, source, state, read);
+                let moved = self.engine.handle(Input::Advance, to_now.as_slice(), own);
+                self.keep(moved, now);
+                self.engine.handle(Input::State(source, state), &[], own)
+            }
+        };
+        self.keep(output, now);
+    }
+
+    /// Moves live sources on and lets what is due happen.
+    fn tick(&mut self, now: Now) {
+        let moves = self.pace.moves(&self.engine, now.monotonic);
+        let output = self.engine.handle(Input::Advance, &moves, self.own_time(now));
+        self.keep(output, now);
+        if self.engine.has_unsaved() {
+            // Time alone ended a block or a streak.
+            self.pending.since.get_or_insert(now.monotonic);
+        }
+    }
+
+    /// Keeps what came of an input for the next commit; notifications are
+    /// rendered here, once.
+    fn keep(&mut self, output: Output, now: Now) {
+        if output.transitions.is_empty() && output.notifications.is_empty() && output.incidents.is_empty() {
+            return;
+        }
+        self.pending.since.get_or_insert(now.monotonic);
+        self.pending.is_urgent = true;
+        for transition in &output.transitions {
+            log::info!("{}", crate::timeline::text_line(transition));
+        }
+        self.pending.transitions.extend(output.transitions);
+        for incident in output.incidents {
+            self.pending.incidents.insert(incident.number, incident);
+        }
+        for notification in &output.notifications {
+            if let Some(receiver) = self.plan.receivers.iter().find(|r| r.name == notification.receiver) {
+                let outgoing =
+                    notifier::render(notification, receiver, &self.plan.notify, &self.plan.redactor);
+                // Due on the wall clock, which is what the outbox goes by;
+                // the process's time may be ahead of it.
+                self.pending.outgoings.push((outgoing, now.wall));
+            }
+        }
+    }
+
+    fn commit(&mut self, now: Now) {
+        if self.save(now) {
+            self.publish(now);
+        } else {
+            self.picture.has_changed();
+        }
+    }
+
+    /// Commits all there is; true if an alert changed in it.
+    fn save(&mut self, now: Now) -> bool {
+        for SavedRow { kind, key, value } in self.engine.take_changes() {
+            self.pending.rows.insert((kind, key), value);
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let is_urgent = pending.is_urgent;
+        if !pending.is_empty() {
+            self.state.commit(pending, now);
+        }
+        is_urgent
+    }
+
+    fn claim(&mut self, now: Now) -> Vec<Claimed> {
+        let longest = self.plan.receivers.iter().map(|r| r.timeout).max().unwrap_or_default();
+        let lease = longest + LEASE_BEYOND_TIMEOUT;
+        let mut claimed = match self.state.write(now, |store| store.due(now.wall, lease)) {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                // What cannot be claimed cannot be committed either.
+                log::error!("the outbox cannot be used: {}", with_causes(&error));
+                return Vec::new();
+            }
+        };
+        let plan = self.plan.clone();
+        let is_known = |claim: &Claimed| plan.receivers.iter().any(|r| r.name == claim.outgoing.receiver);
+        for claim in claimed.extract_if(.., |claim| !is_known(claim)) {
+            let (id, why) = (&claim.outgoing.id, "the receiver is no longer configured");
+            log::warn!("notification {id} to {} is given up: {why}", claim.outgoing.receiver);
+            if let Err(error) = self.state.write(now, |store| store.record_given_up(id, now.wall, why)) {
+                log::error!("a delivery cannot be recorded: {}", with_causes(&error));
+            }
+        }
+        claimed
+    }
+
+    /// The process's own time: the wall time it began at and the monotonic
+    /// time since.
+    fn own_time(&self, now: Now) -> Time {
+        now.monotonic.shifted(self.wall_offset)
+    }
+}

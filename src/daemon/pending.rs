@@ -1,0 +1,70 @@
+//! What waits for the next commit.
+//!
+//! Rows and incidents are absolute: what comes later takes the place of what
+//! was there, so a commit that failed may be made again with more in it.
+
+use std::collections::BTreeMap;
+
+use super::ledger::Ledger;
+use crate::model::{Cursor, Incident, Outgoing, SavedRow, Time, Transition};
+use crate::store::{Commit, Error};
+
+/// Everything since the last commit.
+#[derive(Default)]
+pub struct Pending {
+    /// Source name to where it resumes.
+    pub cursors: BTreeMap<String, Cursor>,
+    /// The engine's memory, by kind and key; `None` is to be removed.
+    pub rows: BTreeMap<(&'static str, String), Option<String>>,
+    /// By number.
+    pub incidents: BTreeMap<u64, Incident>,
+    /// In order.
+    pub transitions: Vec<Transition>,
+    /// To be told, and from when on (wall time).
+    pub outgoings: Vec<(Outgoing, Time)>,
+    /// Lines taken.
+    pub lines: usize,
+    /// When the first of it came (monotonic).
+    pub since: Option<Time>,
+    /// An alert changed.
+    pub is_urgent: bool,
+}
+
+impl Pending {
+    /// There is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.cursors.is_empty() && self.outgoings.is_empty()
+    }
+
+    /// Commits all of it at `at` (wall time).
+    pub fn commit_to(&self, ledger: &mut impl Ledger, at: Time) -> Result<(), Error> {
+        let rows: Vec<SavedRow> = self
+            .rows
+            .iter()
+            .map(|((kind, key), value)| SavedRow { kind, key: key.clone(), value: value.clone() })
+            .collect();
+        let cursors: Vec<(String, Cursor)> = self.cursors.clone().into_iter().collect();
+        let incidents: Vec<Incident> = self.incidents.values().cloned().collect();
+        let committed = ledger.commit(Commit {
+            saved: &rows,
+            cursors: &cursors,
+            incidents: &incidents,
+            transitions: &self.transitions,
+            outgoings: &self.outgoings,
+            at,
+        })?;
+        for id in committed.refused {
+            log::error!("notification {id} is given up: too many wait for its receiver");
+        }
+        Ok(())
+    }
+
+    /// Takes what came later.
+    pub fn add(&mut self, later: Pending) {
+        self.cursors.extend(later.cursors);
+        self.rows.extend(later.rows);
+        self.incidents.extend(later.incidents);
+        self.transitions.extend(later.transitions);
+        self.outgoings.extend(later.outgoings);
+    }
+}

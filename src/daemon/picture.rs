@@ -1,0 +1,237 @@
+//! What the monitor shows of itself and the rest: the published picture.
+//!
+//! Must not look at a clock nor send anything; the heartbeat and the watchdog,
+//! which do, stand in `vitals`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fallback::Fallback;
+use super::ledger::Ledger;
+use crate::clock::Now;
+use crate::engine::Engine;
+use crate::model::{
+    Family, FamilyKind, IncidentView, OutboxView, Sample, Series, Snapshot, SourceState, SourceView, Time,
+};
+
+/// A fresh picture at least so often.
+const PUBLISH: Duration = Duration::from_secs(5);
+/// And so soon after a commit that changed no alert.
+const PUBLISH_CHANGED: Duration = Duration::from_millis(500);
+/// Ended incidents shown.
+const PAST_MAX: usize = 50;
+/// A notification that waits longer than this keeps the heartbeat back.
+const OUTBOX_STUCK: Duration = Duration::from_secs(15 * 60);
+/// What a notification may come to, as labels say it.
+const OUTCOMES: [&str; 3] = ["delivered", "failed", "given_up"];
+
+/// What the daemon knows of itself beside engine and state.
+pub struct Picture {
+    started_at: Time,
+    reload_failed: bool,
+    published_at: Option<Time>,
+    has_changed: bool,
+    heartbeat_error: Option<String>,
+    /// Monotonic.
+    waiting_since: Option<Time>,
+    /// As last logged, by source.
+    source_states: BTreeMap<String, SourceState>,
+}
+
+impl Picture {
+    /// Of a daemon that started at `started_at` (wall time).
+    pub fn new(started_at: Time) -> Picture {
+        Picture {
+            started_at,
+            reload_failed: false,
+            published_at: None,
+            has_changed: false,
+            heartbeat_error: None,
+            waiting_since: None,
+            source_states: BTreeMap::new(),
+        }
+    }
+
+    /// Logs a source's change of state. A source that is tried again and again
+    /// says the same each time; once is enough.
+    pub fn source_state(&mut self, name: &str, state: &SourceState) {
+        if self.source_states.get(name) == Some(state) {
+            return;
+        }
+        self.source_states.insert(name.to_owned(), state.clone());
+        match state {
+            SourceState::Live => log::info!("source {name}: read to its end"),
+            SourceState::Behind => log::info!("source {name}: catching up"),
+            SourceState::Lost { why } => log::error!("source {name}: cannot be read: {why}"),
+        }
+    }
+
+    /// A reload was refused.
+    pub fn reload_failed(&mut self) {
+        self.reload_failed = true;
+    }
+
+    /// How the last heartbeat went.
+    pub fn heartbeat_error(&mut self, error: Option<String>) {
+        self.heartbeat_error = error;
+    }
+
+    /// A fresh picture is due.
+    pub fn is_due(&self, monotonic: Time) -> bool {
+        self.next_due().is_none_or(|at| monotonic >= at)
+    }
+
+    /// When the next picture is due (monotonic); `None`: now.
+    pub fn next_due(&self) -> Option<Time> {
+        let every = if self.has_changed { PUBLISH_CHANGED } else { PUBLISH };
+        self.published_at.map(|at| at.plus(every))
+    }
+
+    /// A commit changed what the picture shows.
+    pub fn has_changed(&mut self) {
+        self.has_changed = true;
+    }
+
+    /// Notifications have been waiting for too long.
+    pub fn is_outbox_stuck(&self, monotonic: Time) -> bool {
+        self.waiting_since.is_some_and(|since| monotonic.since(since) > OUTBOX_STUCK)
+    }
+
+    /// The whole picture, to be published now.
+    pub fn snapshot<L: Ledger>(&mut self, engine: &Engine, state: &Fallback<L>, now: Now) -> Snapshot {
+        self.published_at = Some(now.monotonic);
+        self.has_changed = false;
+        let store = state.store();
+        let sources = sources(engine, now.wall);
+        let outbox = outbox(engine, store);
+        let pending: u64 = outbox.iter().map(|view| view.pending).sum();
+        self.waiting_since = (pending > 0).then(|| self.waiting_since.unwrap_or(now.monotonic));
+        let past = store.past(PAST_MAX, None).unwrap_or_default();
+        let view = |incident| IncidentView { incident, told: Vec::new() };
+        Snapshot {
+            made_at: now.wall,
+            started_at: self.started_at,
+            families: self.families(engine, state.is_durable(), &sources, &outbox),
+            open: engine.open_incidents().into_iter().map(view).collect(),
+            past: past.into_iter().map(view).collect(),
+            is_ready: sources.iter().all(|s| s.state == "live" || s.state == "lost"),
+            is_durable: state.is_durable(),
+            complaints: self.complaints(&sources, state.trouble(), now.monotonic),
+            sources,
+            outbox,
+        }
+    }
+
+    fn complaints(&self, sources: &[SourceView], trouble: Option<&str>, monotonic: Time) -> Vec<String> {
+        let mut all = Vec::new();
+        for source in sources.iter().filter(|s| s.state == "lost") {
+            all.push(format!("{} cannot be read: {}", source.name, source.note.clone().unwrap_or_default()));
+        }
+        if let Some(error) = trouble {
+            all.push(format!("the state is not durable: {error}"));
+        }
+        if self.reload_failed {
+            all.push("the last reload failed; the configuration before it is in force".to_owned());
+        }
+        if self.is_outbox_stuck(monotonic) {
+            all.push("notifications have been waiting for over 15 minutes".to_owned());
+        }
+        if let Some(error) = &self.heartbeat_error {
+            all.push(format!("the heartbeat was not taken: {error}"));
+        }
+        all
+    }
+
+    fn families(
+        &self,
+        engine: &Engine,
+        is_durable: bool,
+        sources: &[SourceView],
+        outbox: &[OutboxView],
+    ) -> Vec<Family> {
+        let mut families = engine.families();
+        let by_source = sources.iter().map(|s| series(&[("source", &s.name)], s.lag_seconds)).collect();
+        families.push(gauge(
+            "tocsin_source_lag_seconds",
+            "Seconds behind the source's end; 0 at it.",
+            by_source,
+        ));
+        let named = engine.plan().sources.iter().zip(engine.sources());
+        let matched = named
+            .map(|(of, memory)| series(&[("source", &of.name)], f64::from(u8::from(memory.has_matched))));
+        families.push(gauge(
+            "tocsin_source_matched",
+            "1 once the source's selector has matched a line since the start.",
+            matched.collect(),
+        ));
+        let pending = outbox.iter().map(|v| series(&[("receiver", &v.receiver)], v.pending as f64)).collect();
+        families.push(gauge("tocsin_outbox_pending", "Notifications that wait.", pending));
+        let mut sent = gauge("tocsin_notifications_total", "Attempts to notify by outcome.", Vec::new());
+        sent.kind = FamilyKind::Counter;
+        for view in outbox {
+            for outcome in OUTCOMES {
+                let count = view.outcomes.get(outcome).copied().unwrap_or(0);
+                sent.series.push(series(&[("receiver", &view.receiver), ("outcome", outcome)], count as f64));
+            }
+        }
+        families.push(sent);
+        let flag = |is: bool| vec![series(&[], f64::from(u8::from(is)))];
+        families.push(gauge("tocsin_state_durable", "1 if commits reach the disk.", flag(is_durable)));
+        families.push(gauge(
+            "tocsin_config_last_reload_successful",
+            "1 if the last reload of the configuration succeeded.",
+            flag(!self.reload_failed),
+        ));
+        let version = vec![series(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)];
+        families.push(gauge("tocsin_build_info", "1, with the version that runs.", version));
+        families
+    }
+}
+
+fn sources(engine: &Engine, now: Time) -> Vec<SourceView> {
+    let named = engine.plan().sources.iter().zip(engine.sources());
+    named
+        .map(|(plan, memory)| {
+            let (state, note) = match &memory.state {
+                None => ("starting", None),
+                Some(SourceState::Live) if !memory.has_matched => {
+                    ("live", Some("its selector has matched nothing since the start".to_owned()))
+                }
+                Some(SourceState::Live) => ("live", None),
+                Some(SourceState::Behind) => ("behind", None),
+                Some(SourceState::Lost { why }) => ("lost", Some(why.clone())),
+            };
+            let lag = memory.last_line_at.map_or(0.0, |at| now.since(at).as_secs_f64());
+            SourceView {
+                name: plan.name.clone(),
+                state: state.to_owned(),
+                note,
+                lines: memory.lines,
+                last_line_at: memory.last_line_at,
+                lag_seconds: if state == "live" { 0.0 } else { lag },
+            }
+        })
+        .collect()
+}
+
+/// One for each configured receiver, whether anything was ever sent or not.
+fn outbox(engine: &Engine, store: &impl Ledger) -> Vec<OutboxView> {
+    let known: BTreeMap<String, OutboxView> =
+        store.outbox_views().unwrap_or_default().into_iter().map(|v| (v.receiver.clone(), v)).collect();
+    let receivers = engine.plan().receivers.iter();
+    receivers
+        .map(|r| {
+            let none = OutboxView { receiver: r.name.clone(), ..OutboxView::default() };
+            known.get(&r.name).cloned().unwrap_or(none)
+        })
+        .collect()
+}
+
+fn gauge(name: &str, help: &str, series: Vec<Series>) -> Family {
+    Family { name: name.to_owned(), help: help.to_owned(), kind: FamilyKind::Gauge, series }
+}
+
+fn series(labels: &[(&str, &str)], value: f64) -> Series {
+    let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Series { labels, sample: Sample::Number(value) }
+}
