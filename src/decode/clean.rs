@@ -26,6 +26,20 @@ pub fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// The same, and the line feeds that some messages end in.
+pub fn without_ends(text: &[u8]) -> &[u8] {
+    let feeds = text.iter().rev().take_while(|byte| **byte == b'\n').count();
+    without_return(&text[..text.len() - feeds])
+}
+
+/// Takes the half of a character off the end of a text that was cut there.
+pub fn without_half(text: &[u8]) -> &[u8] {
+    match std::str::from_utf8(text) {
+        Err(error) if error.error_len().is_none() => &text[..error.valid_up_to()],
+        _ => text,
+    }
+}
+
 /// The last character boundary at or before `at`. In bytes that are no UTF-8
 /// it gives up after the longest character and cuts where it was told.
 fn boundary(bytes: &[u8], at: usize) -> usize {

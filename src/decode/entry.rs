@@ -6,6 +6,8 @@
 //! field that the dump does not show is not required, as long as nothing says
 //! that the entry is complete (`_TRANSPORT` is in every entry).
 
+use std::collections::BTreeSet;
+
 use crate::config::plan::JournalPlan;
 use crate::model::{Boot, Time};
 
@@ -53,6 +55,31 @@ impl Filter {
         self.accepts_unit(entry) && (0..self.matches.len()).all(|i| self.accepts_match(entry, i))
     }
 
+    /// Whether it must be learnt from which units the source's entries come:
+    /// journald's notice of dropped messages says nothing else.
+    pub(super) fn learns_units(&self) -> bool {
+        self.unit.is_none() && !self.matches.is_empty() && self.matched_units().is_none()
+    }
+
+    /// Whether a notice of messages dropped from the unit `named` (empty: it
+    /// does not say) can be about entries of the source; `seen` are the units
+    /// that its entries came from.
+    pub(super) fn concerns(&self, named: &[u8], seen: &BTreeSet<Vec<u8>>) -> bool {
+        if named.is_empty() || (self.unit.is_none() && self.matches.is_empty()) {
+            return true;
+        }
+        match (&self.unit, self.matched_units()) {
+            (Some(unit), _) => unit.as_bytes() == named,
+            (None, Some(units)) => units.iter().any(|unit| unit.as_bytes() == named),
+            (None, None) => seen.contains(named),
+        }
+    }
+
+    fn matched_units(&self) -> Option<&[String]> {
+        let of_unit = self.matches.iter().find(|(field, _)| field == "_SYSTEMD_UNIT");
+        of_unit.map(|(_, units)| units.as_slice())
+    }
+
     fn accepts_unit(&self, entry: &Entry) -> bool {
         if self.unit.is_none() {
             return true;
@@ -63,12 +90,12 @@ impl Filter {
             || (about.unit && about.is_init != Some(false))
             || (about.object && is_root)
             || (about.coredump && is_root && entry.is_coredump)
-            || (!about.has_any && !entry.has_transport)
+            || (!about.has_any && !entry.is_complete)
     }
 
     fn accepts_match(&self, entry: &Entry, i: usize) -> bool {
         let bit = 1_u64 << i;
-        entry.matched & bit != 0 || (entry.mentioned & bit == 0 && !entry.has_transport)
+        entry.matched & bit != 0 || (entry.mentioned & bit == 0 && !entry.is_complete)
     }
 
     /// Notes in `entry` whether a field is one that the source asks for.
@@ -140,7 +167,7 @@ pub struct Entry {
     syslog_pid: Vec<u8>,
     identifier: Vec<u8>,
     comm: Vec<u8>,
-    pub(super) stream: Vec<u8>,
+    stream: Vec<u8>,
     pub(super) message: Vec<u8>,
     pub(super) has_message: bool,
     /// `message` is not all of it.
@@ -148,10 +175,16 @@ pub struct Entry {
     line_break: PieceEnd,
     /// Not written to standard output or error, so never cut by journald.
     pub(super) is_native: bool,
-    pub(super) is_drop_notice: bool,
+    has_drop_id: bool,
+    /// Not written by journald itself.
+    is_from_others: bool,
+    /// The unit that wrote it, and the one that it is about.
+    pub(super) unit: Vec<u8>,
+    pub(super) about_unit: Vec<u8>,
     is_coredump: bool,
     pub(super) dropped: Option<u64>,
-    has_transport: bool,
+    /// All fields are known: what was not set is not there.
+    is_complete: bool,
     about: About,
     mentioned: u64,
     matched: u64,
@@ -171,6 +204,8 @@ impl Entry {
             &mut kept.comm,
             &mut kept.stream,
             &mut kept.message,
+            &mut kept.unit,
+            &mut kept.about_unit,
         ] {
             text.clear();
         }
@@ -181,6 +216,8 @@ impl Entry {
             comm: kept.comm,
             stream: kept.stream,
             message: kept.message,
+            unit: kept.unit,
+            about_unit: kept.about_unit,
             ..Entry::default()
         };
     }
@@ -201,12 +238,13 @@ impl Entry {
             b"_COMM" => short(&mut self.comm, value),
             b"_STREAM_ID" => short(&mut self.stream, value),
             b"_TRANSPORT" => {
-                self.has_transport = true;
+                self.is_complete = true;
                 self.is_native = value != b"stdout";
+                self.is_from_others = value != b"driver";
             }
             b"MESSAGE" => self.set_message(value, false),
             b"MESSAGE_ID" => {
-                self.is_drop_notice = value == DROPPED_MESSAGE_ID.as_bytes();
+                self.has_drop_id = value == DROPPED_MESSAGE_ID.as_bytes();
                 self.is_coredump = value == COREDUMP_MESSAGE_ID.as_bytes();
             }
             b"N_DROPPED" => self.dropped = number(value).and_then(|n| u64::try_from(n).ok()),
@@ -214,13 +252,46 @@ impl Entry {
                 self.line_break = match value {
                     b"line-max" => PieceEnd::GoesOn,
                     b"nul" => PieceEnd::GoesOnAfterNul,
-                    b"eof" | b"pid-change" => PieceEnd::CutOff,
-                    _ => PieceEnd::Whole,
+                    // `eof`, `pid-change`, or one not known.
+                    _ => PieceEnd::CutOff,
                 }
             }
+            b"_SYSTEMD_UNIT" => short(&mut self.unit, value),
+            b"OBJECT_SYSTEMD_UNIT" => short(&mut self.about_unit, value),
+            b"UNIT" if self.about_unit.is_empty() => short(&mut self.about_unit, value),
             _ => {}
         }
         filter.note(self, name, value);
+    }
+
+    /// Takes the stamps of an entry in the journal itself. Unlike a dump's, it
+    /// has all its fields: what is not set is not there.
+    pub fn stamp(&mut self, at: Time, boot: Option<Boot>) {
+        self.realtime = Some(at.0.div_euclid(1_000));
+        self.monotonic = boot.map(|boot| boot.monotonic.div_euclid(1_000));
+        self.boot = boot.map(|boot| boot.id);
+        self.is_complete = true;
+    }
+
+    /// Whether it has a field that says how its line goes on.
+    pub fn has_line_break(&self) -> bool {
+        self.line_break != PieceEnd::Whole
+    }
+
+    /// Whether its identifier is this one.
+    pub fn is_of(&self, identifier: &str) -> bool {
+        self.identifier() == identifier.as_bytes()
+    }
+
+    /// journald's id of the connection; empty if there is none.
+    pub fn stream(&self) -> &str {
+        std::str::from_utf8(&self.stream).unwrap_or("")
+    }
+
+    /// Whether it is journald's own notice of dropped messages. Anybody can
+    /// write a MESSAGE_ID; only journald's transport is `driver`.
+    pub(super) fn is_drop_notice(&self) -> bool {
+        self.has_drop_id && !self.is_from_others
     }
 
     /// Takes the text; `is_cut` says that it is only the beginning. Of a field
@@ -260,7 +331,7 @@ impl Entry {
     pub(super) fn end(&self) -> PieceEnd {
         match self.line_break {
             _ if self.is_native => PieceEnd::Whole,
-            PieceEnd::Whole if !self.has_transport => super::journal::end_by_length(&self.message),
+            PieceEnd::Whole if !self.is_complete => super::journal::end_by_length(&self.message),
             end => end,
         }
     }

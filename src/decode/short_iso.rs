@@ -17,8 +17,8 @@ use crate::model::{Channel, Gap, Reading, Stream, Time};
 use super::clean::without_return;
 use super::entry::unit_name;
 use super::frame::{Framed, Framer};
-use super::join::{Head, Joiner, line};
-use super::journal::{DROPPED, Names, end_by_length, suppressed};
+use super::join::{Head, Joiner, Piece, line};
+use super::journal::{DROPPED, Names, WRITER_BOOT_DIGITS, end_by_length, suppressed};
 use super::stamp::{LEVELS, rfc3339};
 
 /// Time, host, identifier and PID are not longer than this.
@@ -195,7 +195,9 @@ impl Entries {
         let Some(held) = self.held.take() else { return };
         let end = end_by_length(&held.text);
         let writer = held.head.stream.writer.clone();
-        out.extend(self.joiner.push(&writer, held.head, &held.text, held.is_cut, end).map(Reading::Line));
+        out.extend(self.joiner.overdue(held.head.at, None).into_iter().map(Reading::Line));
+        let piece = Piece { head: held.head, text: &held.text, is_cut: held.is_cut, end };
+        out.extend(self.joiner.push(&writer, piece, || ()).map(Reading::Line));
     }
 
     fn remark(&mut self, bytes: &[u8], out: &mut Vec<Reading>) {
@@ -204,7 +206,8 @@ impl Entries {
         };
         // Another boot: the processes of the one before are gone.
         out.extend(self.joiner.finish().into_iter().map(Reading::Line));
-        let id: Vec<u8> = rest.iter().copied().take_while(u8::is_ascii_hexdigit).take(12).collect();
+        let id: Vec<u8> =
+            rest.iter().copied().take_while(u8::is_ascii_hexdigit).take(WRITER_BOOT_DIGITS).collect();
         self.boot = [&b"@"[..], &id].concat();
     }
 

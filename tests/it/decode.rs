@@ -129,8 +129,8 @@ fn an_export_and_a_whole_json_dump_say_the_same() {
     assert_eq!(found.iter().map(|l| l.is_cut).filter(|c| *c).count(), 1);
     assert!(found[7].is_cut, "its writer was cut off");
     assert!(found[2].had_invalid_utf8);
-    assert_eq!(&*found[0].stream.writer, "77@296c5b870450");
-    assert_eq!(&*found[3].stream.writer, "78@296c5b870450");
+    assert_eq!(&*found[0].stream.writer, "77@296c5b87");
+    assert_eq!(&*found[3].stream.writer, "78@296c5b87");
     assert_eq!(found[0].identifier.as_deref(), Some("python"));
     assert_eq!(found[9].identifier, None);
     assert_eq!(found[5].at.to_rfc3339(), "2026-03-14T09:00:00.004Z", "the time of the first piece");
@@ -193,7 +193,7 @@ fn a_boot_ends_the_processes_before_it() {
     let text = "2026-03-14T10:00:00+0000 h a[7]: x\n-- Boot 296c5b87045027abeaab18f2e9ae94cd --\n2026-03-14T11:00:00+0000 h a[7]: y\n";
     let (readings, _) = decode(text.as_bytes(), &journal());
     let writers: Vec<&str> = lines(&readings).iter().map(|l| &*l.stream.writer).collect();
-    assert_eq!(writers, ["7", "7@296c5b870450"]);
+    assert_eq!(writers, ["7", "7@296c5b87"]);
 }
 
 fn entry(at: u64, message: &str) -> Vec<u8> {

@@ -14,28 +14,10 @@ use systemd::Journal;
 use systemd::journal::{OpenDirectoryOptions, OpenFilesOptions, OpenOptions};
 
 use crate::config::plan::JournalPlan;
+use crate::decode::entry::{COREDUMP_MESSAGE_ID, DROPPED_MESSAGE_ID, unit_name};
 
-/// journald's message id of `Suppressed N messages from UNIT`.
-pub(super) const DROPPED_ID: &str = "a596d6fe7bfa4994828e72309e95d61e";
-/// systemd-coredump's message id.
-const COREDUMP_ID: &str = "fc2e22bc6ee647b6b90729ab34a250b1";
 /// Where journald keeps its files.
 const ROOTS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
-/// What units end in.
-const UNIT_KINDS: [&str; 11] = [
-    ".service",
-    ".socket",
-    ".device",
-    ".mount",
-    ".automount",
-    ".swap",
-    ".target",
-    ".path",
-    ".timer",
-    ".slice",
-    ".scope",
-];
-
 /// Opens the journal of a plan, without matches. `line_bytes_max` bounds what
 /// libsystemd unpacks of a field: whole messages up to the limit, no more.
 pub(super) fn open(plan: &JournalPlan, line_bytes_max: usize) -> Result<Journal, String> {
@@ -59,15 +41,6 @@ pub(super) fn open(plan: &JournalPlan, line_bytes_max: usize) -> Result<Journal,
     Ok(journal)
 }
 
-/// The full name of a unit: `nginx` is `nginx.service`.
-pub(super) fn unit_name(unit: &str) -> String {
-    if UNIT_KINDS.iter().any(|kind| unit.ends_with(kind)) {
-        unit.to_owned()
-    } else {
-        format!("{unit}.service")
-    }
-}
-
 /// Adds what a plan selects. A unit's terms are those of `journalctl -u`: its
 /// own entries, its core dumps, systemd's lines about it, and those of root's
 /// daemons about it. Further matches must hold as well, but for journald's own
@@ -84,7 +57,7 @@ fn add_terms(journal: &mut Journal, plan: &JournalPlan, matches: &[(&str, &str)]
     if let Some(unit) = plan.unit.as_deref().map(unit_name) {
         let unit = unit.as_str();
         journal.match_add("_SYSTEMD_UNIT", unit)?.match_or()?;
-        journal.match_add("MESSAGE_ID", COREDUMP_ID)?.match_add("_UID", "0")?;
+        journal.match_add("MESSAGE_ID", COREDUMP_MESSAGE_ID)?.match_add("_UID", "0")?;
         journal.match_add("COREDUMP_UNIT", unit)?.match_or()?;
         journal.match_add("_PID", "1")?.match_add("UNIT", unit)?.match_or()?;
         journal.match_add("_UID", "0")?.match_add("OBJECT_SYSTEMD_UNIT", unit)?;
@@ -101,8 +74,10 @@ fn add_terms(journal: &mut Journal, plan: &JournalPlan, matches: &[(&str, &str)]
     }
     let named =
         matches.iter().filter(|(field, _)| *field == "_SYSTEMD_UNIT").map(|(_, unit)| (*unit).to_owned());
-    for unit in plan.unit.as_deref().map(unit_name).into_iter().chain(named) {
-        journal.match_or()?.match_add("MESSAGE_ID", DROPPED_ID)?;
+    journal.match_or()?.match_add("MESSAGE_ID", DROPPED_MESSAGE_ID)?;
+    let units: Vec<String> = plan.unit.as_deref().map(unit_name).into_iter().chain(named).collect();
+    // Without one, which units the entries come from shows as they are read.
+    for unit in units {
         journal.match_add("OBJECT_SYSTEMD_UNIT", unit)?;
     }
     Ok(())

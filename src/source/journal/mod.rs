@@ -11,14 +11,12 @@
 //! Known limits: entries that `systemd-journal-remote` adds *behind* the place
 //! already read (an earlier machine's backlog, arriving late) are not seen, as
 //! libsystemd only goes forward. A process of this program with another id is
-//! not known as our own. journald's notice of dropped messages names a unit, so a
-//! source that selects by other fields alone is not told of drops. A line whose
-//! first piece stands before the place of a first start is taken for a whole one.
+//! not known as our own. A line whose first piece stands before the place of a
+//! first start is taken for a whole one.
 
 mod entry;
 mod follow;
 mod handle;
-mod join;
 mod position;
 mod reader;
 mod resume;
@@ -83,7 +81,7 @@ pub fn read(
 ) -> Result<(), Error> {
     let mut handle = handle::open(journal, plan.line_bytes_max).map_err(Error)?;
     handle::select(&mut handle, journal).map_err(Error)?;
-    let mut intake = Intake::new(journal.unit.as_deref().map(handle::unit_name), plan.line_bytes_max);
+    let mut intake = Intake::new(journal, plan.line_bytes_max);
     let fail = |error: systemd::Error| Error(format!("cannot read the journal: {error}"));
     match since {
         None => handle.seek_head(),
@@ -99,7 +97,7 @@ pub fn read(
         };
         intake.take(&mut handle, &mut pass).map_err(fail)?;
     }
-    for line in intake.joiner.finish() {
+    for line in intake.assembler.finish() {
         if flow.is_continue() {
             flow = each(Reading::Line(line));
         }

@@ -83,6 +83,10 @@ pub(super) struct Saved {
     /// one: entries of this position's sequence up to it are read, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<String>,
+    /// Units that the entries came from, where the source selects by other
+    /// fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<String>,
 }
 
 /// A line of which only the beginning has been written.
@@ -156,7 +160,7 @@ mod tests {
                 stream: "ab".to_owned(),
                 first: Some(CURSOR.to_owned()),
             }],
-            read: None,
+            ..Saved::default()
         };
         assert_eq!(Saved::parse(&saved.to_text()), Some(saved));
     }

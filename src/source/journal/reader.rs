@@ -14,7 +14,7 @@ use crate::model::{Reading, Time};
 
 use super::entry::Intake;
 use super::handle;
-use super::position::{Position, Saved};
+use super::position::{OpenLine, Position, Saved};
 
 /// Entries of one batch.
 const ENTRIES_MAX: usize = 1_000;
@@ -70,11 +70,10 @@ impl Reader {
         let mut main = handle::open(&options.journal, options.line_bytes_max).map_err(Broken)?;
         handle::select(&mut main, &options.journal).map_err(Broken)?;
         let scout = handle::open(&options.journal, options.line_bytes_max).map_err(Broken)?;
-        let unit = options.journal.unit.as_deref().map(handle::unit_name);
         let mut reader = Reader {
             main,
             scout,
-            intake: Intake::new(unit, options.line_bytes_max),
+            intake: Intake::new(&options.journal, options.line_bytes_max),
             at: None,
             landing: None,
             read: None,
@@ -94,9 +93,20 @@ impl Reader {
     pub fn saved(&self) -> Saved {
         Saved {
             at: self.at.as_ref().map(|at| at.text.clone()),
-            open: self.intake.joiner.open_lines(),
+            open: self.open_lines(),
+            units: self.intake.assembler.units().collect(),
             read: self.read.as_ref().map(|read| read.text.clone()),
         }
+    }
+
+    /// What must be read again, or passed over, after a restart.
+    fn open_lines(&self) -> Vec<OpenLine> {
+        let open = self.intake.assembler.joiner().open_lines();
+        let line = |(line, is_told): (&OpenLine, bool)| {
+            let first = if is_told { None } else { line.first.clone() };
+            OpenLine { first, ..line.clone() }
+        };
+        open.map(line).collect()
     }
 
     /// Transport time of the last entry read.

@@ -15,9 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use systemd::id128::Id128;
 
 use crate::config::plan::Start;
-use crate::model::{Boot, Gap, Line, Reading, Stream, Time};
+use crate::model::{Boot, Gap, Reading, Time};
 
-use super::join::Key;
 use super::position::{OpenLine, Position, Saved};
 use super::reader::{Broken, Reader, position_of};
 
@@ -67,6 +66,7 @@ impl Reader {
             ));
             return self.start(Start::End);
         };
+        self.intake.assembler.knows_units(&saved.units);
         self.read = saved.read.as_deref().and_then(Position::parse);
         for open in &saved.open {
             self.read_again(open, &at, out)?;
@@ -80,7 +80,6 @@ impl Reader {
     /// Reads the pieces of one open line up to `end`, for that stream alone.
     fn read_again(&mut self, open: &OpenLine, end: &Position, out: &mut Vec<Reading>) -> Result<(), Broken> {
         let boot = u128::from_str_radix(&open.boot, 16).unwrap_or(0);
-        let key = Key { pid: open.pid, boot, stream: open.stream.clone() };
         let first = open.first.as_deref().and_then(Position::parse);
         let mut is_there = false;
         if let Some(first) = &first {
@@ -115,7 +114,8 @@ impl Reader {
                     "the beginning of a long line is gone from the journal",
                 ));
             }
-            self.intake.joiner.pass_over(key, blank(end));
+            let stamp = (Time::from_micros(end.realtime as i64), Boot { id: boot, monotonic: 0 });
+            self.intake.assembler.pass_over(open.pid, &open.stream, stamp, open.clone());
         }
         Ok(())
     }
@@ -197,17 +197,4 @@ fn gap(at: Time, boot: Option<Boot>, lines: Option<u64>, why: &str) -> Reading {
 pub(super) fn now() -> Time {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX))
-}
-
-/// A line without text at a position, for what is passed over.
-fn blank(at: &Position) -> Line {
-    Line {
-        stream: Stream { writer: "".into(), channel: Default::default() },
-        at: Time::from_micros(at.realtime as i64),
-        boot: boot_of(at),
-        identifier: None,
-        text: String::new(),
-        is_cut: true,
-        had_invalid_utf8: false,
-    }
 }

@@ -190,27 +190,50 @@ fn a_vacuum_is_a_gap_only_if_unread_entries_were_removed() {
 }
 
 #[test]
-fn messages_that_journald_dropped_are_a_gap_with_their_number() {
+fn messages_that_journald_dropped_are_a_gap_for_every_source_they_can_be_of() {
     let Some(mut journald) = journald_start("RateLimitIntervalSec=1s\nRateLimitBurst=20") else {
         return;
     };
     let name = unit("dropped");
-    let mut plan = plan(of_unit(&journald.store, &name), Start::End);
-    if let SourceKind::Journal(journal) = &mut plan.kind {
-        journal.matches = vec!["SYSLOG_IDENTIFIER=python".to_owned()];
-    }
+    let by = |unit: Option<&str>, matched: &str| {
+        let mut plan = plan(of_unit(&journald.store, &name), Start::End);
+        if let SourceKind::Journal(journal) = &mut plan.kind {
+            journal.unit = unit.map(str::to_owned);
+            journal.matches = vec![matched.to_owned()];
+        }
+        plan
+    };
+    let plans = [
+        by(Some(&name), "SYSLOG_IDENTIFIER=python"),
+        by(None, "SYSLOG_IDENTIFIER=python"),
+        by(None, &format!("_SYSTEMD_UNIT={name}")),
+        by(None, "SYSLOG_IDENTIFIER=quiet"),
+    ];
+    let mut follows: Vec<Follow> = plans.iter().map(|plan| Follow::new(plan, None)).collect();
+    follows.iter_mut().for_each(Follow::until_live);
     let mut writer = journald.writer(&name);
-    let mut follow = Follow::new(&plan, None);
-    follow.until_live();
+    let other = journald.writer(&unit("quiet"));
+    journald.native(other.pid(), &[("MESSAGE", b"of another"), ("SYSLOG_IDENTIFIER", b"quiet")]);
+    follows[3].until("its line", |f| f.lines.len() == 1);
+    // What the entries' unit was is known after a restart, too.
+    writer.write(b"before\n");
+    follows[1].until("the line", |f| f.lines.len() == 1);
+    let again = follows.remove(1).restart(&plans[1]);
+    follows.insert(1, again);
     // The burst is multiplied by the free disk space: at most sixfold.
     writer.write(&b"a line\n".repeat(1_000));
-    follow.until("the gap", |f| {
-        writer.write(b"one more\n");
-        !f.gaps.is_empty()
-    });
-    let lines = follow.gaps[0].lines.unwrap();
-    let read = follow.texts().iter().filter(|text| **text == "a line").count() as u64;
-    assert!(lines >= 1_000 - read, "{lines} dropped, {read} read");
-    assert!(!follow.texts().iter().any(|text| text.contains("Suppressed")));
-    follow.end();
+    for follow in &mut follows[..3] {
+        follow.until("the gap", |f| {
+            writer.write(b"one more\n");
+            !f.gaps.is_empty()
+        });
+        let lines = follow.gaps[0].lines.unwrap();
+        let read = follow.texts().iter().filter(|text| **text == "a line").count() as u64;
+        assert!(lines >= 1_000 - read, "{lines} dropped, {read} read");
+        assert!(!follow.texts().iter().any(|text| text.contains("Suppressed")));
+    }
+    journald.native(other.pid(), &[("MESSAGE", b"its last"), ("SYSLOG_IDENTIFIER", b"quiet")]);
+    follows[3].until("its last line", |f| f.lines.len() == 2);
+    assert_eq!(follows[3].gaps, [], "drops of a unit that none of its lines came from");
+    follows.into_iter().for_each(|follow| drop(follow.end()));
 }

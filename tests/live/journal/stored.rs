@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use tocsin::config::plan::{JournalPlan, Start};
+use tocsin::decode::{Decoder, Format};
 use tocsin::model::{Reading, Time};
 use tocsin::source::journal;
 
@@ -12,8 +13,10 @@ use crate::support::{JournaldRemote, journald_remote};
 
 const DROPPED: &[u8] = b"a596d6fe7bfa4994828e72309e95d61e";
 
-fn piece<'a>(pid: &'a str, text: &'a str, ends: &'a str) -> Vec<(&'a str, &'a [u8])> {
-    let mut fields: Vec<(&str, &[u8])> =
+type Fields<'a> = Vec<(&'a str, &'a [u8])>;
+
+fn piece<'a>(pid: &'a str, text: &'a str, ends: &'a str) -> Fields<'a> {
+    let mut fields: Fields =
         vec![("MESSAGE", text.as_bytes()), ("_PID", pid.as_bytes()), ("_STREAM_ID", pid.as_bytes())];
     if !ends.is_empty() {
         fields.push(("_LINE_BREAK", ends.as_bytes()));
@@ -58,6 +61,50 @@ fn pieces_of_two_processes_are_joined_and_a_restart_after_each_entry_changes_not
     assert_eq!(follow.texts(), expected, "the same without restarts");
     assert!(follow.lines[3].is_cut && !follow.lines[4].is_cut);
     follow.end();
+}
+
+#[test]
+fn the_journal_itself_and_its_dump_give_the_same_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("a.journal");
+    let Some(mut remote) = journald_remote(&file) else {
+        return;
+    };
+    let long = "x".repeat(48 << 10);
+    let entries: [(u128, u64, Fields); 11] = [
+        (7, 1_000, piece("1", "one ", "line-max")),
+        (7, 1_001, piece("2", "between", "")),
+        (7, 1_002, piece("1", "goes ", "nul")),
+        (7, 1_003, piece("1", "on", "")),
+        (7, 1_004, piece("3", "stuck", "line-max")),
+        (7, 1_005, vec![("MESSAGE", b"native\n\xff\r\n"), ("_PID", b"4"), ("_TRANSPORT", b"journal")]),
+        (7, 1_006, vec![("MESSAGE", long.as_bytes()), ("_PID", b"4"), ("_TRANSPORT", b"syslog")]),
+        (7, 1_007, vec![("MESSAGE", b"of the kernel"), ("SYSLOG_IDENTIFIER", b"kernel")]),
+        (7, 1_100, piece("2", "later", "")),
+        (7, 1_101, piece("3", "its rest", "")),
+        (8, 1_200, piece("3", "of another boot", "eof")),
+    ];
+    for (boot, secs, mut fields) in entries {
+        if !fields.iter().any(|field| field.0 == "_TRANSPORT") {
+            fields.push(("_TRANSPORT", b"stdout"));
+        }
+        remote.entry(boot << 96, secs, &fields);
+    }
+    let journal = of_file(&file);
+    let plan = plan(journal.clone(), Start::End);
+    let (mut read, mut decoded) = (Vec::new(), Vec::new());
+    let each = &mut |reading| {
+        read.push(reading);
+        ControlFlow::Continue(())
+    };
+    journal::read(&plan, &journal, None, each).unwrap();
+    let mut dump = std::process::Command::new("journalctl");
+    let dump = dump.args(["-o", "export", "--file"]).arg(&file).output().unwrap().stdout;
+    let mut decoder = Decoder::new(Format::Export, &plan, Time::default(), None).unwrap();
+    decoder.feed(&dump, &mut decoded);
+    decoder.finish(&mut decoded);
+    assert_eq!(read, decoded);
+    assert_eq!(read.len(), 8, "{read:?}");
 }
 
 #[test]
