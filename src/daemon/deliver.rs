@@ -74,7 +74,14 @@ impl Deliveries {
 
     /// Sends off what was claimed.
     pub fn send(&mut self, handle: &tokio::runtime::Handle, claimed: Vec<Claimed>) {
-        for claimed in claimed {
+        for mut claimed in claimed {
+            if claimed.is_over {
+                notifier::mark_as_over(&mut claimed.outgoing);
+            }
+            for id in &claimed.supersedes {
+                let by = &claimed.outgoing.id;
+                log::info!("notification {id} is not sent any more: its incident is over, as {by} tells");
+            }
             let (commands, sender) =
                 (self.commands.clone(), self.senders.get(&claimed.outgoing.receiver).cloned());
             self.under_way += 1;
@@ -109,6 +116,9 @@ impl Answered {
                 store.record_given_up(id, now, &why)?;
             }
             Verdict::Later { after, why } => {
+                if let Some(after) = after {
+                    store.hold_receiver(receiver, now, now.plus(after))?;
+                }
                 let limit = self.claimed.created_at.plus(plan.notify.give_up_after);
                 let next = notifier::next_attempt(self.claimed.attempt, after, now, jitter);
                 if next > limit {

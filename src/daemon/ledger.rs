@@ -25,6 +25,8 @@ pub trait Ledger: Sized {
     fn record_delivered(&mut self, id: &str, at: Time) -> Result<bool, Error>;
     /// An attempt failed; the next may be made at `next_attempt_at`.
     fn record_failed(&mut self, id: &str, at: Time, next_attempt_at: Time, why: &str) -> Result<bool, Error>;
+    /// The receiver asked to be left alone until then.
+    fn hold_receiver(&mut self, receiver: &str, at: Time, until: Time) -> Result<(), Error>;
     /// It will not be tried again.
     fn record_given_up(&mut self, id: &str, at: Time, why: &str) -> Result<bool, Error>;
     /// What waits and how the telling went, by receiver.
@@ -68,6 +70,10 @@ impl Ledger for Store {
 
     fn record_failed(&mut self, id: &str, at: Time, next_attempt_at: Time, why: &str) -> Result<bool, Error> {
         self.record_failed(id, at, next_attempt_at, why)
+    }
+
+    fn hold_receiver(&mut self, receiver: &str, at: Time, until: Time) -> Result<(), Error> {
+        self.hold_receiver(receiver, at, until)
     }
 
     fn record_given_up(&mut self, id: &str, at: Time, why: &str) -> Result<bool, Error> {

@@ -13,6 +13,7 @@ use crate::model::{AlertNotice, Notification, Time};
 
 use super::alert::OpenIncident;
 use super::member::Member;
+use super::past::count_untold;
 use super::route::{Scope, View};
 
 /// Members that were told and have ended, kept for the notice of the end; of
@@ -42,7 +43,6 @@ pub struct Group {
 struct Content<'a> {
     alerts: Vec<AlertNotice>,
     to: &'a BTreeSet<String>,
-    is_past: bool,
 }
 
 impl Group {
@@ -121,7 +121,7 @@ impl Group {
             self.thread = thread(view, scope, &alerts);
         }
         let to: BTreeSet<String> = view.plan.receivers.iter().map(|r| r.name.clone()).collect();
-        self.send(view, scope, Content { alerts, to: &to, is_past: false }, out);
+        self.send(view, scope, Content { alerts, to: &to }, out);
         self.told_to.extend(to);
     }
 
@@ -148,7 +148,7 @@ impl Group {
         let firing = self.members.iter().filter(|(_, m)| m.is_told_firing());
         let alerts = firing.filter_map(|(n, _)| Some(fresh(view, scope, view.alerts.open.get(n)?))).collect();
         let sent_at = self.sent_at;
-        self.send(view, scope, Content { alerts, to: &to, is_past: false }, out);
+        self.send(view, scope, Content { alerts, to: &to }, out);
         self.sent_at = sent_at;
         self.told_to.extend(to);
     }
@@ -163,7 +163,7 @@ impl Group {
         let told = self.members.values().filter(|m| m.told.is_some());
         let alerts: Vec<AlertNotice> = told.filter_map(|m| m.ended.clone()).collect();
         let to = std::mem::take(&mut self.told_to);
-        self.send(view, scope, Content { alerts, to: &to, is_past: false }, out);
+        self.send(view, scope, Content { alerts, to: &to }, out);
         self.members.retain(|_, m| m.told.is_none());
         self.thread.clear();
         self.sequence = 0;
@@ -174,13 +174,15 @@ impl Group {
     /// had not been behind.
     pub(super) fn let_go_of_untold(&mut self, view: &View<'_>, scope: Scope<'_>) {
         let joins_at = self.joins_at(view);
-        let is_past = |m: &Member| {
+        let would_be_told = |m: &Member| {
             let ended_at = m.ended.as_ref().filter(|_| m.is_free())?.ends_at?;
             let due = m.due(view.plan, scope.rule)?;
             Some(joins_at.map_or(due, |at| due.max(at)) <= ended_at)
         };
-        let stays = |m: &Member| m.told.is_some() || m.ended.is_none() || is_past(m) == Some(true);
-        self.members.retain(|_, m| stays(m));
+        for member in self.members.values_mut().filter(|m| m.is_past() && !m.is_missed) {
+            member.is_missed = would_be_told(member) == Some(true);
+        }
+        self.members.retain(|_, m| !m.is_past() || m.is_missed);
         let past: Vec<u64> = self.members.iter().filter(|(_, m)| m.is_past()).map(|(n, _)| *n).collect();
         for number in &past[..past.len().saturating_sub(PAST_MAX)] {
             self.members.remove(number);
@@ -188,24 +190,17 @@ impl Group {
         }
     }
 
-    /// Tells once of what began and ended while its source was behind.
-    pub(super) fn tell_past(&mut self, view: &View<'_>, scope: Scope<'_>, out: &mut Vec<Notification>) {
+    /// What began and ended untold, oldest first; it leaves the group.
+    pub(super) fn take_past(&mut self) -> Vec<AlertNotice> {
         let past = self.members.values().filter(|m| m.is_past());
         let mut alerts: Vec<AlertNotice> = past.filter_map(|m| m.ended.clone()).collect();
         self.members.retain(|_, m| !m.is_past());
-        let dropped = std::mem::take(&mut self.past_dropped);
-        let Some(first) = alerts.first_mut() else { return };
-        if dropped > 0 {
-            let text = first.annotations.entry("description".to_owned()).or_default();
-            text.push_str(&format!(" {dropped} more of these began and ended before."));
-        }
-        let mut own = Group { thread: thread(view, scope, &alerts), ..Group::default() };
-        let to = view.plan.receivers.iter().map(|r| r.name.clone()).collect();
-        own.send(view, scope, Content { alerts, to: &to, is_past: true }, out);
+        count_untold(&mut alerts, std::mem::take(&mut self.past_dropped));
+        alerts
     }
 
     fn send(&mut self, view: &View<'_>, scope: Scope<'_>, content: Content<'_>, out: &mut Vec<Notification>) {
-        let Content { mut alerts, to, is_past } = content;
+        let Content { mut alerts, to } = content;
         alerts.sort_by_key(|a| (!a.is_firing, a.starts_at, a.incident));
         self.sequence += 1;
         self.sent_at = Some(view.now);
@@ -218,7 +213,7 @@ impl Group {
                 sequence: self.sequence,
                 thread: self.thread.clone(),
                 decided_at: view.now,
-                is_past,
+                is_past: false,
                 is_test: false,
                 alerts: alerts.clone(),
             });

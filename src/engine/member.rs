@@ -38,6 +38,10 @@ pub(super) struct Member {
     pub told: Option<Severity>,
     /// As it ended.
     pub ended: Option<AlertNotice>,
+    /// It ended untold, and would have been told if its source had not been
+    /// behind. Judged once: what is told of the group later changes nothing.
+    #[serde(default)]
+    pub is_missed: bool,
 }
 
 impl Member {
@@ -59,6 +63,7 @@ impl Member {
             rose_at: None,
             told: None,
             ended: None,
+            is_missed: false,
         }
     }
 

@@ -20,6 +20,7 @@ pub mod json;
 pub mod matcher;
 mod member;
 pub mod metric;
+mod past;
 pub mod route;
 pub mod saved;
 pub mod sources;

@@ -19,6 +19,7 @@ use super::alert::{Alerts, OpenIncident};
 use super::clocks::Clocks;
 use super::group::Group;
 use super::member::Member;
+use super::past::Past;
 
 /// While a source catches up, it is looked at again so often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -80,12 +81,19 @@ impl Router {
         let names: BTreeSet<String> =
             self.groups.keys().cloned().chain(fired.chain(ended).map(|o| o.rule.clone())).collect();
         let mut out = Vec::new();
+        let mut past = Past::default();
+        let is_catching_up = view.catching_up.contains(&true);
         for name in &names {
             let before = self.groups.remove(name);
             let mut group = before.clone().unwrap_or_default();
             let scope = Scope::of(view, name);
             group.admit(view, scope, ended);
             self.group(view, scope, &mut group, &mut out);
+            if !scope.is_held() && !is_catching_up {
+                past.add(group.take_past());
+            } else if is_catching_up && group.members.values().any(Member::is_past) {
+                self.wake(view.now.plus(LOOK_AGAIN));
+            }
             let after = (!group.members.is_empty()).then_some(group);
             if after != before {
                 self.dirty.insert(name.clone());
@@ -94,6 +102,7 @@ impl Router {
                 self.groups.insert(name.clone(), group);
             }
         }
+        past.tell(view, &mut out);
         out
     }
 
@@ -103,20 +112,16 @@ impl Router {
                 self.wake(at);
             }
         }
-        let is_held = scope.is_behind || scope.awaits_inhibitor;
         if scope.awaits_inhibitor {
             self.wake(view.now.plus(LOOK_AGAIN));
         }
         // Before anything is told: what is told now is no reason why what ended
         // before it would have had to wait.
         group.let_go_of_untold(view, scope);
-        if !is_held {
+        if !scope.is_held() {
             self.tell_news(view, scope, group, out);
         }
         group.end(view, scope, out);
-        if !is_held {
-            group.tell_past(view, scope, out);
-        }
     }
 
     /// Tells first members, joiners, escalations; reminds; tells new receivers.
@@ -162,6 +167,11 @@ impl Router {
 }
 
 impl<'a> Scope<'a> {
+    /// What it would tell may still turn out to be over, or a symptom.
+    fn is_held(&self) -> bool {
+        self.is_behind || self.awaits_inhibitor
+    }
+
     fn of(view: &View<'_>, name: &'a str) -> Scope<'a> {
         let rule = view.plan.rules.iter().position(|r| r.name == name);
         let Some(plan) = rule.map(|r| &view.plan.rules[r]) else {

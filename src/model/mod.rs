@@ -16,7 +16,7 @@ pub mod time;
 pub use alert::{Annotations, Incident, Severity, Transition, TransitionState};
 pub use line::{Batch, Boot, Channel, Cursor, Gap, Line, Reading, SourceId, SourceState, Stream};
 pub use metric::{Family, FamilyKind, Sample, Series};
-pub use notification::{AlertNotice, Notification, Outgoing, OutgoingBody};
+pub use notification::{AlertNotice, End, Notification, Outgoing, OutgoingBody};
 pub use saved::SavedRow;
 pub use secret::Secret;
 pub use snapshot::{IncidentView, OutboxView, Snapshot, SourceView};

@@ -27,7 +27,7 @@ pub struct Notification {
     pub thread: String,
     /// When it was decided (wall time).
     pub decided_at: Time,
-    /// Began and ended before anybody could be told.
+    /// All of it began and ended before this could be told.
     pub is_past: bool,
     /// A test by hand, marked as such in every text.
     pub is_test: bool,
@@ -71,6 +71,19 @@ pub struct Outgoing {
     pub thread: String,
     /// What is sent.
     pub body: OutgoingBody,
+    /// Set on what ends its thread.
+    pub end: Option<End>,
+}
+
+/// How the end of a thread stands to what was told before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// Sent instead of the body where the beginning was not told in time;
+    /// `None` where the body says it already.
+    pub past: Option<OutgoingBody>,
+    /// People read it: late, it is told instead of what is undelivered of its
+    /// thread. Without it everything is told, one after another.
+    pub stands_alone: bool,
 }
 
 /// The content of an [`Outgoing`].

@@ -69,6 +69,12 @@ impl Time {
         }
     }
 
+    /// Date and time of day in UTC for people: `2026-03-14 09:12:41 UTC`.
+    pub fn to_date_clock(self) -> String {
+        let date = self.to_rfc3339();
+        format!("{} {} UTC", date.get(..10).unwrap_or_default(), self.to_clock())
+    }
+
     /// Time of day in UTC for people: `09:12:41`.
     pub fn to_clock(self) -> String {
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {

@@ -2,8 +2,11 @@
 //!
 //! Pure: a notification and a plan in, an [`Outgoing`] out. The text is made
 //! once, in the commit that decides it, and sent unchanged on every attempt,
-//! so nothing here may depend on the time of sending. No credential enters an
-//! `Outgoing`; the transport adds URL, headers and signature.
+//! so nothing here may depend on the time of sending. An end is rendered
+//! twice in that commit, also for a receiver that has not been told of the
+//! beginning; the outbox settles at the first attempt which of the two it is.
+//! No credential enters an `Outgoing`; the transport adds URL, headers and
+//! signature.
 //!
 //! Every text passes [`words`], which redacts and cuts it, before a kind's
 //! file escapes it for its own format. A kind's file that reads a text of the
@@ -19,7 +22,7 @@ mod words;
 
 use crate::config::plan::{NotifyPlan, ReceiverKind, ReceiverPlan};
 use crate::config::redact::Redactor;
-use crate::model::{Notification, Outgoing, OutgoingBody};
+use crate::model::{End, Notification, Outgoing, OutgoingBody};
 
 pub use fingerprint::fingerprint;
 pub use verdict::{Verdict, classify, next_attempt};
@@ -34,19 +37,39 @@ pub fn render(
     notify: &NotifyPlan,
     redactor: &Redactor,
 ) -> Outgoing {
-    let wording = Wording::of(notification, notify, redactor);
-    let body = match &receiver.kind {
-        ReceiverKind::Console => console::body(&wording, notification.decided_at),
-        ReceiverKind::Webhook { .. } => webhook::body(notification, &receiver.name, notify, redactor),
-        ReceiverKind::Slack { .. } => slack::body(&wording),
-        ReceiverKind::Email(plan) => email::body(&wording, notification, plan),
+    let body = |notification: &Notification| {
+        let wording = Wording::of(notification, notify, redactor);
+        match &receiver.kind {
+            ReceiverKind::Console => console::body(&wording, notification.decided_at),
+            ReceiverKind::Webhook { .. } => webhook::body(notification, &receiver.name, notify, redactor),
+            ReceiverKind::Slack { .. } => slack::body(&wording),
+            ReceiverKind::Email(plan) => email::body(&wording, notification, plan),
+        }
     };
+    let past = || Notification { is_past: true, ..notification.clone() };
+    let is_end = !notification.is_firing && !notification.is_test;
     Outgoing {
         id: notification.id.clone(),
         receiver: receiver.name.clone(),
         thread: notification.thread.clone(),
-        body,
+        body: body(notification),
+        end: is_end.then(|| End {
+            past: (!notification.is_past).then(|| body(&past())),
+            stands_alone: !matches!(receiver.kind, ReceiverKind::Webhook { .. }),
+        }),
     }
+}
+
+/// Marks an attempt of a notice whose incident is over, as its receiver will
+/// be told next: its text says that it fires, and stays as it was rendered.
+pub fn mark_as_over(outgoing: &mut Outgoing) {
+    if let OutgoingBody::Http { headers, .. } = &mut outgoing.body {
+        headers.push(past_header());
+    }
+}
+
+fn past_header() -> (String, String) {
+    ("X-Tocsin-Notice".to_owned(), "past".to_owned())
 }
 
 /// A JSON or text POST.

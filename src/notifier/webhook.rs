@@ -4,8 +4,10 @@
 //! Source of the format: Alertmanager's `notify/webhook` and `template.Data`.
 //! Two decisions of our own: `fingerprint` is taken over the labels without
 //! `severity`, so that an escalation keeps it; and what Alertmanager has no
-//! field for (a test, a late notice) stands in the annotation `notice`. The
-//! signature is added by the transport, since it carries the attempt's time.
+//! field for (a test, a late notice) stands in the annotation `notice`, and
+//! `past` in the header `X-Tocsin-Notice` too: the firing of an incident that is
+//! over by the time it can be told has its text already and is told by the
+//! header alone. The signature is added by the transport, since it carries the attempt's time.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +85,9 @@ pub(super) fn body(
     };
     // Maps with text keys always serialize.
     let json = serde_json::to_string(&message).unwrap_or_default();
-    super::post("application/json", vec![super::idempotency_key(&notification.id)], json)
+    let mut headers = vec![super::idempotency_key(&notification.id)];
+    headers.extend(notification.is_past.then(super::past_header));
+    super::post("application/json", headers, json)
 }
 
 fn status(is_firing: bool) -> &'static str {

@@ -125,13 +125,40 @@ pub(super) fn occasion(notification: &Notification) -> Option<&'static str> {
 fn notes(notification: &Notification) -> Vec<String> {
     let note = match occasion(notification) {
         Some("test") => "This is a test sent by hand; nothing is wrong.",
-        Some("past") => "It began and ended before anybody could be told.",
+        Some("past") => return past_note(notification).into_iter().collect(),
         Some("escalation") => "Escalated: it fires with a higher severity now.",
         Some("reminder") => "Reminder: it still fires.",
         Some("update") => "Update of a notice sent before.",
         _ => return Vec::new(),
     };
     vec![note.to_owned()]
+}
+
+/// When it was, at first glance: who reads it at night must not take it for news.
+fn past_note(notification: &Notification) -> Option<String> {
+    let began = notification.alerts.iter().map(|a| a.starts_at).min()?;
+    let ended = notification.alerts.iter().filter_map(|a| a.ends_at).max()?;
+    let span = time::human(ended.since(began));
+    let (began, ended) = (began.to_date_clock(), ended.to_date_clock());
+    Some(match notification.alerts.len() {
+        1 => format!("It is over: it began {began} and ended {ended} ({span}), before this could be told."),
+        _ => format!(
+            "All of it is over: the first began {began}, the last ended {ended} ({span}), before this could be told."
+        ),
+    })
+}
+
+/// Names with how often they stand, in order of their first.
+fn names(notification: &Notification, words: &Words<'_>) -> Vec<(String, usize)> {
+    let mut names: Vec<(String, usize)> = Vec::new();
+    for alert in &notification.alerts {
+        let name = words.line(&alert.alert, LABEL_CHARS_MAX);
+        match names.iter_mut().find(|known| known.0 == name) {
+            Some(known) => known.1 += 1,
+            None => names.push((name, 1)),
+        }
+    }
+    names
 }
 
 fn headline(notification: &Notification, words: &Words<'_>) -> String {
@@ -147,6 +174,15 @@ fn headline(notification: &Notification, words: &Words<'_>) -> String {
     let Some(first) = notification.alerts.first() else {
         return out + "no alert";
     };
+    let names = names(notification, words);
+    if names.len() > 1 {
+        let of = |(name, count): &(String, usize)| match count {
+            1 => name.clone(),
+            _ => format!("{name} ({count})"),
+        };
+        let list = names.iter().map(of).collect::<Vec<_>>().join(", ");
+        return out + &format!("{} incidents: {}", notification.alerts.len(), cut(&list, SUMMARY_CHARS_MAX));
+    }
     out.push_str(&words.line(&first.alert, LABEL_CHARS_MAX));
     out.push_str(": ");
     out.push_str(&summary(first, words));

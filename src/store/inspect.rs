@@ -21,7 +21,8 @@ use super::{Store, history};
 /// Faults listed at most.
 const FAULTS_MAX: usize = 20;
 /// Everything but the identity.
-pub(super) const TABLES: [&str; 6] = ["saved", "cursors", "incidents", "transitions", "outbox", "deliveries"];
+pub(super) const TABLES: [&str; 7] =
+    ["saved", "cursors", "incidents", "transitions", "outbox", "threads", "deliveries"];
 
 /// What a state holds, and whether it is whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

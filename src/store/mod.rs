@@ -18,6 +18,7 @@
 //! One `Store` is the one writer; whoever wants to read beside it
 //! ([`inspect`], [`backup`]) uses a connection of its own and never blocks it.
 
+mod claims;
 mod deliveries;
 mod error;
 mod fallback;
@@ -35,7 +36,7 @@ use rusqlite::{Connection, Transaction as Sql, TransactionBehavior};
 
 pub use error::Error;
 pub use inspect::{Inspection, backup, inspect};
-pub use outbox::{Claimed, IN_FLIGHT_MAX, PENDING_MAX};
+pub use outbox::{Claimed, IN_FLIGHT_MAX, LATE_AFTER, PENDING_MAX};
 pub use saved::Loaded;
 pub use schema::Identity;
 pub use upkeep::{Checkpointer, LogSize};

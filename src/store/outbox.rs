@@ -2,7 +2,19 @@
 //!
 //! Order is kept within a thread of a receiver: only its oldest pending row
 //! can be due. Nothing else waits for anything: not another thread, not
-//! another receiver. Failure story of a delivery, claim → send → record:
+//! another receiver. The one exception: a receiver that asks for time
+//! (`Retry-After`) is sent nothing at all until it is over.
+//!
+//! What is late is told as what it is. When a thread's end is decided while
+//! what was told before it still waits, for [`LATE_AFTER`] or longer, then to
+//! people the end alone is sent, in its wording for who knows nothing yet, and
+//! the rest becomes `superseded`: nobody is paged at night for what was over
+//! hours ago. Programs (webhooks) get every row in order; an attempt of one
+//! whose end waits behind it is marked. If the beginning was given up, the end
+//! is sent all the same, in that wording. Which wording it is, is settled at
+//! the end's first attempt and stays.
+//!
+//! Failure story of a delivery, claim → send → record:
 //!
 //! - [`Store::due`] claims by a short lease and commits before anything is
 //!   sent. A crash after it leaves the row pending; the next
@@ -16,19 +28,22 @@
 //! Bodies are sent as they were stored; one that does not read any more is
 //! given up alone and stops nobody.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction as Sql};
+use rusqlite::{OptionalExtension, Transaction as Sql};
 
+use super::claims::{self, Standing};
 use super::deliveries::{count, pending, short};
-use super::history::{json, parsed};
+use super::history::json;
 use super::{Error, Store};
 use crate::model::{Outgoing, Time};
 
 /// Claims of one receiver at a time.
 pub const IN_FLIGHT_MAX: usize = 4;
-/// Waiting rows of one receiver; what comes beyond is given up at once.
+/// Of what waits for so long, only the end is told to people once it is over.
+pub const LATE_AFTER: Duration = Duration::from_secs(60);
+/// Waiting rows of one receiver; what comes beyond is given up at once, but
+/// for the ends of what it was told or will be.
 pub const PENDING_MAX: u64 = 10_000;
 /// Finished rows are kept so long, for people who ask what was sent.
 const FINISHED_FOR: Duration = Duration::from_secs(86_400);
@@ -46,21 +61,25 @@ pub struct Claimed {
     pub created_at: Time,
     /// Until when it must be recorded.
     pub lease_until: Time,
+    /// It is late, and the end of what it tells of waits behind it.
+    pub is_over: bool,
+    /// What is not sent any more, for this one says it all.
+    pub supersedes: Vec<String>,
 }
 
 impl Store {
-    /// Claims what is due at `now`, oldest first, at most [`IN_FLIGHT_MAX`]
-    /// for a receiver; leases end `lease` later. Each is to be recorded as
+    /// Claims what is due at `now`: what may still burn before what is over,
+    /// then oldest first, at most [`IN_FLIGHT_MAX`] for a receiver; leases end `lease` later. Each is to be recorded as
     /// delivered, failed or given up.
     pub fn due(&mut self, now: Time, lease: Duration) -> Result<Vec<Claimed>, Error> {
         // An idle look costs no write.
-        let heads = self.read(heads)?;
-        let due = due(&heads, now);
+        let heads = self.read(claims::heads)?;
+        let due = claims::due(&heads, now);
         if due.is_empty() {
             return Ok(Vec::new());
         }
         self.write(|sql| {
-            let claims = due.iter().map(|seq| claim(sql, *seq, now, lease));
+            let claims = due.iter().map(|head| claims::claim(sql, head, now, lease));
             claims.filter_map(Result::transpose).collect()
         })
     }
@@ -68,9 +87,9 @@ impl Store {
     /// When [`Store::due`] is next worth asking; `None` while nothing is
     /// pending. Not later than `now` if something is due.
     pub fn next_due(&self, now: Time) -> Result<Option<Time>, Error> {
-        let heads = self.read(heads)?;
-        let busy = in_flight(&heads, now);
-        let is_full = |head: &Head| busy.get(head.receiver.as_str()).copied() >= Some(IN_FLIGHT_MAX);
+        let heads = self.read(claims::heads)?;
+        let busy = claims::in_flight(&heads, now);
+        let is_full = |head: &claims::Head| busy.get(head.receiver.as_str()).copied() >= Some(IN_FLIGHT_MAX);
         let wakes = heads.iter().filter_map(|head| match head.standing(now) {
             Standing::InFlight(until) => Some(until),
             _ if is_full(head) => None,
@@ -111,6 +130,18 @@ impl Store {
         })
     }
 
+    /// The receiver asked at `at` to be left alone until `until`.
+    pub fn hold_receiver(&mut self, receiver: &str, at: Time, until: Time) -> Result<(), Error> {
+        self.write(|sql| {
+            sql.prepare_cached(
+                "INSERT INTO deliveries (receiver, held_at, held_until) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (receiver) DO UPDATE SET held_at = ?2, held_until = ?3",
+            )?
+            .execute((receiver, at.0, until.0))
+            .map(|_| ())
+        })
+    }
+
     /// It will not be tried again; `error` is redacted text. False if it was
     /// finished already.
     pub fn record_given_up(&mut self, id: &str, at: Time, error: &str) -> Result<bool, Error> {
@@ -145,16 +176,23 @@ pub(super) fn store(
     }
     let mut waiting = pending(sql)?;
     let mut put = sql.prepare_cached(
-        "INSERT INTO outbox (id, receiver, thread, body, created_at, next_attempt_at, changed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO outbox (id, receiver, thread, body, created_at, next_attempt_at, changed_at, ends, past_body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7, ?8) ON CONFLICT (id) DO NOTHING",
     )?;
     for (outgoing, from) in outgoings {
-        let Outgoing { id, receiver, thread, body } = outgoing;
-        if put.execute((id, receiver, thread, json(body)?, at.0, from.0))? == 0 {
+        let Outgoing { id, receiver, thread, body, end } = outgoing;
+        let past = end.as_ref().and_then(|end| end.past.as_ref()).map(json).transpose()?;
+        let ends = end.as_ref().map_or(0, |end| 1 + i64::from(end.stands_alone));
+        let values = (id, receiver, thread, json(body)?, at.0, from.0, ends, past);
+        if put.execute(values)? == 0 {
             continue;
         }
+        if end.is_none() {
+            claims::begin_thread(sql, receiver, thread, at)?;
+        }
         let waiting = waiting.entry(receiver.clone()).or_insert(0);
-        if *waiting >= PENDING_MAX {
+        let is_owed = end.is_some() && claims::is_owed_an_end(sql, receiver, thread)?;
+        if *waiting >= PENDING_MAX && !is_owed {
             finish(sql, id, "given_up", at, Some("too many were waiting for this receiver"))?;
             refused.push(id.clone());
         } else {
@@ -172,121 +210,32 @@ pub(super) fn trim(sql: &Sql<'_>, history_for: Duration, now: Time) -> rusqlite:
             SELECT seq FROM outbox WHERE state <> 'pending' ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
         (FINISHED_MAX,),
     )?;
-    Ok(old + many)
-}
-
-/// The oldest pending row of a thread.
-struct Head {
-    seq: i64,
-    receiver: String,
-    next_attempt_at: Time,
-    changed_at: Time,
-    lease: Option<(Time, Time)>,
-}
-
-enum Standing {
-    InFlight(Time),
-    Waiting(Time),
-    Due,
-}
-
-impl Head {
-    fn standing(&self, now: Time) -> Standing {
-        match self.lease {
-            Some((from, until)) if from <= now && now < until => Standing::InFlight(until),
-            _ if self.changed_at <= now && now < self.next_attempt_at => {
-                Standing::Waiting(self.next_attempt_at)
-            }
-            _ => Standing::Due,
-        }
-    }
-}
-
-/// In the order they were stored.
-fn heads(sql: &Connection) -> rusqlite::Result<Vec<Head>> {
-    // Beside a lone min(), SQLite takes bare columns from the row it is of.
-    let mut select = sql.prepare_cached(
-        "SELECT min(seq) AS head, receiver, next_attempt_at, changed_at, leased_at, lease_until
-         FROM outbox WHERE state = 'pending' GROUP BY receiver, thread ORDER BY head",
+    // Their ends never came: the receiver is no longer told.
+    let ended = sql.execute(
+        "DELETE FROM threads WHERE begun_at < ?1 AND NOT EXISTS (SELECT 1 FROM outbox o
+         WHERE o.state = 'pending' AND o.receiver = threads.receiver AND o.thread = threads.thread)",
+        (now.minus(history_for.max(FINISHED_FOR)).0,),
     )?;
-    let head = |row: &Row<'_>| {
-        let lease = row.get::<_, Option<i64>>(4)?.zip(row.get::<_, Option<i64>>(5)?);
-        Ok(Head {
-            seq: row.get(0)?,
-            receiver: row.get(1)?,
-            next_attempt_at: Time(row.get(2)?),
-            changed_at: Time(row.get(3)?),
-            lease: lease.map(|(from, until)| (Time(from), Time(until))),
-        })
-    };
-    select.query_map((), head)?.collect()
+    Ok(old + many + ended)
 }
 
-fn in_flight(heads: &[Head], now: Time) -> BTreeMap<&str, usize> {
-    let mut busy = BTreeMap::new();
-    for head in heads {
-        if matches!(head.standing(now), Standing::InFlight(_)) {
-            *busy.entry(head.receiver.as_str()).or_insert(0) += 1;
-        }
-    }
-    busy
-}
-
-fn due(heads: &[Head], now: Time) -> Vec<i64> {
-    let mut busy = in_flight(heads, now);
-    let mut due = Vec::new();
-    for head in heads {
-        let claims = busy.entry(&head.receiver).or_insert(0);
-        if *claims < IN_FLIGHT_MAX && matches!(head.standing(now), Standing::Due) {
-            *claims += 1;
-            due.push(head.seq);
-        }
-    }
-    due
-}
-
-fn claim(sql: &Sql<'_>, seq: i64, now: Time, lease: Duration) -> rusqlite::Result<Option<Claimed>> {
-    let lease_until = now.plus(lease);
-    let mut update = sql.prepare_cached(
-        "UPDATE outbox SET attempts = attempts + 1, leased_at = ?2, lease_until = ?3
-         WHERE seq = ?1 AND state = 'pending'
-         RETURNING id, receiver, thread, body, attempts, created_at",
-    )?;
-    let (id, read) = update.query_row((seq, now.0, lease_until.0), |row| {
-        let id: String = row.get(0)?;
-        let body = parsed(row, 3);
-        let (receiver, thread) = (row.get(1)?, row.get(2)?);
-        let (attempt, created_at) = (row.get(4)?, Time(row.get(5)?));
-        let claimed = |body| Claimed {
-            outgoing: Outgoing { id: id.clone(), receiver, thread, body },
-            attempt,
-            created_at,
-            lease_until,
-        };
-        let read = body.map(claimed);
-        Ok((id, read))
-    })?;
-    match read {
-        Ok(claimed) => Ok(Some(claimed)),
-        Err(_) => {
-            finish(sql, &id, "given_up", now, Some("its stored form does not read any more"))?;
-            Ok(None)
-        }
-    }
-}
-
-fn finish(sql: &Sql<'_>, id: &str, state: &str, at: Time, error: Option<&str>) -> rusqlite::Result<bool> {
+pub(super) fn finish(
+    sql: &Sql<'_>,
+    id: &str,
+    state: &str,
+    at: Time,
+    error: Option<&str>,
+) -> rusqlite::Result<bool> {
     let error = error.map(short);
-    let receiver = sql
+    let finished: Option<(String, String, bool)> = sql
         .prepare_cached(
             "UPDATE outbox SET state = ?2, finished_at = ?3, last_error = coalesce(?4, last_error),
              leased_at = NULL, lease_until = NULL
-             WHERE id = ?1 AND state = 'pending' RETURNING receiver",
+             WHERE id = ?1 AND state = 'pending' RETURNING receiver, thread, ends > 0",
         )?
-        .query_row((id, state, at.0, &error), |row| row.get::<_, String>(0))
+        .query_row((id, state, at.0, &error), |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))
         .optional()?;
-    match receiver {
-        Some(receiver) => count(sql, &receiver, state, at, error.as_deref()).map(|()| true),
-        None => Ok(false),
-    }
+    let Some((receiver, thread, is_end)) = finished else { return Ok(false) };
+    claims::note_finished(sql, (&receiver, &thread), is_end, (state == "delivered").then_some(at))?;
+    count(sql, &receiver, state, at, error.as_deref()).map(|()| true)
 }

@@ -13,7 +13,8 @@ pub(super) const APPLICATION_ID: i64 = 0x7463_736e;
 /// The highest schema version known here.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (
         key TEXT PRIMARY KEY,
         value BLOB NOT NULL
@@ -96,7 +97,49 @@ const MIGRATIONS: &[&str] = &["
         last_error TEXT,
         last_error_at INTEGER
     ) STRICT;
-"];
+",
+    "
+    -- Ends: 0 none, 1 the end of its thread, 2 an end that stands alone.
+    CREATE TABLE outbox_of_2 (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        receiver TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        body TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_attempt_at INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL,
+        leased_at INTEGER,
+        lease_until INTEGER,
+        state TEXT NOT NULL DEFAULT 'pending'
+            CHECK (state IN ('pending', 'delivered', 'given_up', 'superseded')),
+        last_error TEXT,
+        finished_at INTEGER,
+        ends INTEGER NOT NULL DEFAULT 0,
+        past_body TEXT
+    ) STRICT;
+    INSERT INTO outbox_of_2 SELECT *, 0, NULL FROM outbox;
+    DROP TABLE outbox;
+    ALTER TABLE outbox_of_2 RENAME TO outbox;
+    CREATE INDEX outbox_pending ON outbox (receiver, thread, seq) WHERE state = 'pending';
+    CREATE INDEX outbox_finished ON outbox (finished_at) WHERE state <> 'pending';
+
+    -- Threads whose end is still to come: what a receiver knows of them
+    -- outlives the rows that told it.
+    CREATE TABLE threads (
+        receiver TEXT NOT NULL,
+        thread TEXT NOT NULL,
+        begun_at INTEGER NOT NULL,
+        told_at INTEGER,
+        PRIMARY KEY (receiver, thread)
+    ) STRICT;
+
+    -- A receiver that asked for time.
+    ALTER TABLE deliveries ADD COLUMN held_at INTEGER;
+    ALTER TABLE deliveries ADD COLUMN held_until INTEGER;
+",
+];
 
 /// Brings the database to [`VERSION`]; a new one gets its identity too.
 pub(super) fn migrate(connection: &mut Connection, identity: Option<&Identity>) -> rusqlite::Result<()> {

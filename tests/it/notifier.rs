@@ -2,6 +2,7 @@
 //! input, and the fields of each format. The sender is tested in `transport`.
 
 mod formats;
+mod past;
 mod transport;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! Who is told what, and when: stories at the engine's boundary.
 
+mod past;
 mod texts;
 mod world;
 

@@ -2,6 +2,7 @@
 
 mod disk;
 mod killed;
+mod late;
 mod opening;
 mod outbox;
 
@@ -66,7 +67,7 @@ fn outgoing(id: &str, receiver: &str, thread: &str) -> (Outgoing, Time) {
         body: format!("{{\"id\":\"{id}\"}}"),
     };
     let (id, receiver, thread) = (id.to_owned(), receiver.to_owned(), thread.to_owned());
-    (Outgoing { id, receiver, thread, body }, at(0))
+    (Outgoing { id, receiver, thread, body, end: None }, at(0))
 }
 
 fn put(store: &mut Store, outgoings: &[(Outgoing, Time)]) {

@@ -86,6 +86,7 @@ fn outgoing() -> Outgoing {
             headers: vec![("Idempotency-Key".to_owned(), "n-1".to_owned())],
             body: "{\"a\":\"ä\"}".to_owned(),
         },
+        end: None,
     }
 }
 

@@ -121,7 +121,7 @@ impl World {
     pub fn give(&mut self, input: Input<'_>, moves: &[Move]) {
         let output = self.engine.handle(input, moves, self.now);
         let is_heard = |n: &&Notification| {
-            n.receiver == "a" && (self.hears_staleness || n.group_labels["alertname"] != "PortfolioSyncStale")
+            n.receiver == "a" && (self.hears_staleness || group(n) != "PortfolioSyncStale")
         };
         self.told.extend(output.notifications.iter().filter(is_heard).cloned());
         self.all.extend(output.notifications);
@@ -305,7 +305,12 @@ pub fn short(n: &Notification) -> String {
         format!(" {sign}{name}")
     };
     let members: String = n.alerts.iter().map(member).collect();
-    format!("{state} {} {}:{members}", n.group_labels["alertname"], n.sequence)
+    format!("{state} {} {}:{members}", group(n), n.sequence)
+}
+
+/// The alert's name; nothing where it tells of several.
+fn group(n: &Notification) -> &str {
+    n.group_labels.get("alertname").map_or("", String::as_str)
 }
 
 pub fn text<'n>(n: &'n Notification, annotation: &str) -> &'n str {

@@ -40,10 +40,12 @@ impl Request {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// Its group's alert name and its status, such as `SourceDown firing`.
+    /// Its group's alert name and its status, such as `SourceDown firing`; of
+    /// what tells of several alerts, the status alone.
     pub fn what(&self) -> String {
         let json = self.json();
-        format!("{} {}", json["groupLabels"]["alertname"].as_str().unwrap(), json["status"].as_str().unwrap())
+        let name = json["groupLabels"]["alertname"].as_str().unwrap_or_default();
+        format!("{name} {}", json["status"].as_str().unwrap()).trim_start().to_owned()
     }
 }
 
