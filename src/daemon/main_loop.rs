@@ -170,7 +170,7 @@ impl MainLoop {
                 log::error!("the configuration is invalid, the old one is kept:\n{problems}");
                 self.monitor.picture().reload_failed();
                 self.monitor.publish(clock::now());
-                service::notify(&[sd_notify::NotifyState::Ready]);
+                service::refused(&problems);
                 None
             }
         }
@@ -182,7 +182,6 @@ impl MainLoop {
         let snapshot = self.monitor.snapshot();
         if !self.is_announced && snapshot.is_watching() {
             self.is_announced = true;
-            service::notify(&[sd_notify::NotifyState::Ready]);
             self.announce();
         }
         self.vitals.unmatched(self.monitor.engine(), monotonic);
@@ -199,7 +198,9 @@ impl MainLoop {
         let sources: Vec<&str> = plan.sources.iter().map(|s| s.name.as_str()).collect();
         let window = plan.daemon.listen.map_or("off".to_owned(), |address| format!("http://{address}/"));
         let (version, sources) = (env!("CARGO_PKG_VERSION"), sources.join(", "));
-        log::info!("tocsin {version} watches {sources}; {} rules; status {window}", plan.rules.len());
+        let watches = format!("watches {sources}; {} rules; status {window}", plan.rules.len());
+        service::ready(&watches);
+        log::info!("tocsin {version} {watches}");
         if plan.receivers.is_empty() {
             log::warn!("no [[receiver]] is configured: alerts are logged and shown, and nobody is told");
         }

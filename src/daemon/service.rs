@@ -35,6 +35,18 @@ pub fn notify(state: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
+/// Tells systemd that it watches, and what.
+pub fn ready(what: &str) {
+    notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(what)]);
+}
+
+/// Ends a reload that was refused. `systemctl reload` comes back all the same,
+/// so `systemctl status` shows the first problem, which names file and line.
+pub fn refused(problems: &str) {
+    let first = problems.lines().next().unwrap_or_default();
+    ready(&format!("the old configuration is kept, the new one is invalid: {first}"));
+}
+
 /// Tells systemd that the configuration is being read again; `READY=1` ends it.
 pub fn reloading() {
     match sd_notify::NotifyState::monotonic_usec_now() {

@@ -53,6 +53,17 @@ impl Service {
         all
     }
 
+    /// Systemd was told that a reload began, when, and that it is over with
+    /// this status.
+    fn told_a_reload(&self, status: &str) {
+        let began = self.told("RELOADING=1").pop().unwrap();
+        let at = began.lines().find_map(|line| line.strip_prefix("MONOTONIC_USEC=")).expect(&began);
+        let at: i64 = at.parse().unwrap();
+        assert!((0..=tocsin::clock::monotonic().0 / 1_000).contains(&at), "{at}");
+        let over = self.told("READY=1").pop().unwrap();
+        assert!(over.lines().any(|line| line.starts_with(status)), "{over}");
+    }
+
     fn log(&self, line: &str) {
         let path = self.folder.path().join("app.log");
         let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
@@ -105,6 +116,7 @@ fn a_reload_keeps_the_state_and_a_wrong_one_keeps_the_configuration() {
     service.daemon.signal(libc::SIGHUP);
     service.daemon.wait_for("the configuration was read again");
     service.daemon.wait_for("watches app");
+    service.told_a_reload("STATUS=watches app; 3 rules");
     service.log("FAIL\n");
     let line = service.daemon.wait_for("firing");
     assert!(line.contains("Fails") && line.contains("it fails a lot"), "{line}");
@@ -115,6 +127,9 @@ fn a_reload_keeps_the_state_and_a_wrong_one_keeps_the_configuration() {
     assert!(line.contains("ERROR"), "{line}");
     let line = service.daemon.wait_for("error: ");
     assert!(line.starts_with("app.toml:7:8: error: unknown rule type"), "{line}");
+    service.told_a_reload(
+        "STATUS=the old configuration is kept, the new one is invalid: app.toml:7:8: error: unknown rule type",
+    );
 
     service.configure(&CONFIGURATION.replace("127.0.0.1:0", "127.0.0.1:1"));
     service.daemon.signal(libc::SIGHUP);

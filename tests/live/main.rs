@@ -8,4 +8,5 @@ mod docker;
 mod prometheus;
 mod mail;
 mod daemon;
+mod service;
 mod shipped;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -52,6 +53,7 @@ impl Request {
 /// A receiver of webhooks on a port of its own.
 pub struct Hook {
     address: SocketAddr,
+    listener: TcpListener,
     seen: Arc<Mutex<Vec<Request>>>,
     answer: Arc<Mutex<Answer>>,
     stop: Arc<AtomicBool>,
@@ -68,6 +70,7 @@ impl Hook {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         let mut hook = Hook {
             address: listener.local_addr().unwrap(),
+            listener: listener.try_clone().unwrap(),
             seen: Arc::default(),
             answer: Arc::new(Mutex::new(Answer::Status(200))),
             stop: Arc::default(),
@@ -77,11 +80,9 @@ impl Hook {
         hook.thread = Some(std::thread::spawn(move || {
             let mut each = Vec::new();
             for stream in listener.incoming() {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
+                let Ok(stream) = stream else { break };
                 let (seen, answer, stop) = (seen.clone(), answer.clone(), stop.clone());
-                each.push(std::thread::spawn(move || serve(stream.unwrap(), &seen, &answer, &stop)));
+                each.push(std::thread::spawn(move || serve(stream, &seen, &answer, &stop)));
             }
             each.into_iter().for_each(|t| drop(t.join()));
         }));
@@ -143,7 +144,9 @@ impl Hook {
 impl Drop for Hook {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect(self.address);
+        // Ends the waiting in `accept`, from whatever network this is dropped in.
+        // SAFETY: the descriptor is ours and open.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
