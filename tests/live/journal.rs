@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the real component runs on the real clock")]
 
+mod faults;
 mod losing;
 mod stored;
 
@@ -16,7 +17,7 @@ use tocsin::config::plan::{JournalPlan, SourceKind, SourcePlan, Start};
 use tocsin::model::{Batch, Cursor, Gap, Line, Reading, SourceState};
 use tocsin::source::journal;
 
-use crate::support::{journald_remote, journald_start, journald_until};
+use crate::support::{Journald, journald_remote, journald_start, journald_until};
 
 /// A followed source and everything it has said.
 struct Follow {
@@ -40,18 +41,22 @@ impl Follow {
 
     fn take(&mut self) {
         while let Ok(batch) = self.rx.try_recv() {
-            for reading in batch.readings {
-                match reading {
-                    Reading::Line(line) => {
-                        self.lines.push(line);
-                        self.arrived.push(Instant::now());
-                    }
-                    Reading::Gap(gap) => self.gaps.push(gap),
-                    Reading::State(state) => self.states.push(state),
-                }
-            }
-            self.cursor = batch.cursor.or(self.cursor.take());
+            self.accept(batch);
         }
+    }
+
+    fn accept(&mut self, batch: Batch) {
+        for reading in batch.readings {
+            match reading {
+                Reading::Line(line) => {
+                    self.lines.push(line);
+                    self.arrived.push(Instant::now());
+                }
+                Reading::Gap(gap) => self.gaps.push(gap),
+                Reading::State(state) => self.states.push(state),
+            }
+        }
+        self.cursor = batch.cursor.or(self.cursor.take());
     }
 
     #[track_caller]
@@ -65,6 +70,15 @@ impl Follow {
     #[track_caller]
     fn until_live(&mut self) {
         self.until("live", |f| f.states.last() == Some(&SourceState::Live));
+    }
+
+    /// Waits for the first batch and takes it alone.
+    #[track_caller]
+    fn until_some(&mut self) {
+        while self.lines.is_empty() {
+            let batch = self.rx.blocking_recv().unwrap();
+            self.accept(batch);
+        }
     }
 
     fn texts(&self) -> Vec<&str> {
@@ -356,27 +370,19 @@ fn cpu_of(task: &Path) -> Duration {
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
-#[test]
-fn a_journal_without_permission_is_lost_with_its_remedy_and_comes_back() {
-    let Some(mut journald) = journald_start("RateLimitIntervalSec=0") else {
-        return;
-    };
-    let name = unit("rights");
-    let mut writer = journald.writer(&name);
-    writer.write(b"one\n");
-    journald_until("the line", || count(&journald.store, "one") == 1);
+/// Who may read the journal's files from now on.
+fn mode_of_files(journald: &Journald, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
     let id = std::fs::read_to_string("/etc/machine-id").unwrap();
-    let machine = journald.store.join(id.trim());
-    let mode = |mode: u32| {
-        use std::os::unix::fs::PermissionsExt;
-        let _ = std::fs::set_permissions(journald.store.parent().unwrap(), PermissionsExt::from_mode(0o755));
-        for file in std::fs::read_dir(&machine).unwrap().flatten() {
-            std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
-        }
-    };
-    mode(0o600);
-    let plan = plan(of_unit(&journald.store, &name), Start::Beginning);
-    // Only this thread, and the reader that it starts, give up their rights.
+    let _ = std::fs::set_permissions(journald.store.parent().unwrap(), PermissionsExt::from_mode(0o755));
+    for file in std::fs::read_dir(journald.store.join(id.trim())).unwrap().flatten() {
+        std::fs::set_permissions(file.path(), PermissionsExt::from_mode(mode)).unwrap();
+    }
+}
+
+/// Follows as a user without rights. Only a thread, and the reader that it
+/// starts, give theirs up.
+fn as_nobody(plan: SourcePlan) -> Follow {
     let start = std::thread::spawn(move || {
         // SAFETY: raw calls change the calling thread alone.
         unsafe {
@@ -386,11 +392,24 @@ fn a_journal_without_permission_is_lost_with_its_remedy_and_comes_back() {
         }
         Follow::new(&plan, None)
     });
-    let mut follow = start.join().unwrap();
+    start.join().unwrap()
+}
+
+#[test]
+fn a_journal_without_permission_is_lost_with_its_remedy_and_comes_back() {
+    let Some(mut journald) = journald_start("RateLimitIntervalSec=0") else {
+        return;
+    };
+    let name = unit("rights");
+    let mut writer = journald.writer(&name);
+    writer.write(b"one\n");
+    journald_until("the line", || count(&journald.store, "one") == 1);
+    mode_of_files(&journald, 0o600);
+    let mut follow = as_nobody(plan(of_unit(&journald.store, &name), Start::Beginning));
     follow.until("the state", |f| !f.states.is_empty());
     let SourceState::Lost { why } = &follow.states[0] else { panic!("{:?}", follow.states) };
     assert!(why.contains("group systemd-journal") && why.contains("system.journal"), "{why}");
-    mode(0o644);
+    mode_of_files(&journald, 0o644);
     follow.until("the line", |f| f.texts() == ["one"]);
     assert_eq!(follow.states[1..], [SourceState::Behind, SourceState::Live]);
     follow.end();

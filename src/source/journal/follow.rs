@@ -17,6 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use crate::model::{Batch, Cursor, Reading, SourceId, SourceState, Time};
 use crate::source::Sender;
 
+use super::bus;
 use super::handle;
 use super::position::Saved;
 use super::reader::{Broken, Options, Reader};
@@ -64,6 +65,7 @@ pub(super) struct Follower {
 impl Follower {
     /// Reads until told to stop.
     pub fn run(mut self) {
+        bus::guard();
         let mut pause = PAUSE.0;
         let mut has_failed = false;
         loop {
@@ -138,6 +140,8 @@ impl Follower {
             }
             if census_at.elapsed() >= self.census_every() {
                 census_at = Instant::now();
+                handle::may_read(&self.options.journal).map_err(Broken)?;
+                reader.look_for_damage(&mut readings);
                 // What was still written to the old files is read first.
                 is_replaced = handle::census(&self.options.journal) != census;
                 if is_replaced {

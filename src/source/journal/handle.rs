@@ -18,6 +18,11 @@ use crate::decode::entry::{COREDUMP_MESSAGE_ID, DROPPED_MESSAGE_ID, unit_name};
 
 /// Where journald keeps its files.
 const ROOTS: [&str; 2] = ["/run/log/journal", "/var/log/journal"];
+/// A file shrank under its reader.
+pub(super) const CUT: &str = "a file of the journal was cut off while it was read";
+/// Journal files looked at in one folder.
+const FILES_MAX: usize = 10_000;
+
 /// Opens the journal of a plan, without matches. `line_bytes_max` bounds what
 /// libsystemd unpacks of a field: whole messages up to the limit, no more.
 pub(super) fn open(plan: &JournalPlan, line_bytes_max: usize) -> Result<Journal, String> {
@@ -114,7 +119,9 @@ fn folders(root: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).take(1_024).collect()
 }
 
-fn may_read(plan: &JournalPlan) -> Result<(), String> {
+/// Whether the plan's journal is there and may be read; says why not, with the
+/// remedy.
+pub(super) fn may_read(plan: &JournalPlan) -> Result<(), String> {
     for file in &plan.files {
         fs::File::open(file).map_err(|error| cannot_read(file, &error))?;
     }
@@ -159,7 +166,7 @@ fn look_at(
     readable: &mut usize,
     refused: &mut Option<(PathBuf, std::io::Error)>,
 ) -> Result<(), String> {
-    for file in files.take(10_000) {
+    for file in files.take(FILES_MAX) {
         match fs::File::open(&file) {
             Ok(_) => *readable += 1,
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -172,6 +179,17 @@ fn look_at(
         }
     }
     Ok(())
+}
+
+/// The plan's journal files, as they are on the disk.
+pub(super) fn files(plan: &JournalPlan) -> Vec<PathBuf> {
+    if !plan.files.is_empty() {
+        return plan.files.clone();
+    }
+    let roots = roots(plan);
+    let all = roots.iter().flat_map(|root| folders(root).into_iter().chain([root.clone()]));
+    let files = all.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX));
+    files.map(|file| file.path()).filter(|path| is_journal_file(path)).collect()
 }
 
 fn is_journal_file(path: &Path) -> bool {

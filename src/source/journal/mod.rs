@@ -5,8 +5,9 @@
 //! the same in both. Knows nothing of what a line means. It never starts
 //! `journalctl`: no child can die, hang or write into the journal it reads.
 //!
-//! The surprising decision: there are two handles on one journal, one with the
-//! source's matches and one without (see `reader.rs`).
+//! The surprising decisions: there are two handles on one journal, one with the
+//! source's matches and one without (see `reader.rs`); and a signal handler,
+//! since a file that shrinks under libsystemd would end the process (`bus.rs`).
 //!
 //! Known limits: entries that `systemd-journal-remote` adds *behind* the place
 //! already read (an earlier machine's backlog, arriving late) are not seen, as
@@ -14,6 +15,8 @@
 //! not known as our own. A line whose first piece stands before the place of a
 //! first start is taken for a whole one.
 
+mod bus;
+mod damage;
 mod entry;
 mod follow;
 mod handle;
@@ -79,6 +82,7 @@ pub fn read(
     since: Option<Time>,
     each: &mut dyn FnMut(Reading) -> ControlFlow<()>,
 ) -> Result<(), Error> {
+    bus::guard();
     let mut handle = handle::open(journal, plan.line_bytes_max).map_err(Error)?;
     handle::select(&mut handle, journal).map_err(Error)?;
     let mut intake = Intake::new(journal, plan.line_bytes_max);
@@ -96,6 +100,9 @@ pub fn read(
             }
         };
         intake.take(&mut handle, &mut pass).map_err(fail)?;
+        if bus::was_cut() {
+            return Err(Error(handle::CUT.to_owned()));
+        }
     }
     for line in intake.assembler.finish() {
         if flow.is_continue() {

@@ -83,6 +83,9 @@ pub(super) struct Saved {
     /// one: entries of this position's sequence up to it are read, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read: Option<String>,
+    /// Damaged files that were told of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<String>,
     /// Units that the entries came from, where the source selects by other
     /// fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -10,11 +10,14 @@ use std::time::Duration;
 use systemd::Journal;
 
 use crate::config::plan::{JournalPlan, Start};
-use crate::model::{Reading, Time};
+use crate::model::{Gap, Reading, Time};
 
+use super::bus;
+use super::damage::Damage;
 use super::entry::Intake;
 use super::handle;
 use super::position::{OpenLine, Position, Saved};
+use super::resume::{boot_of, now};
 
 /// Entries of one batch.
 const ENTRIES_MAX: usize = 1_000;
@@ -56,6 +59,9 @@ pub(super) struct Reader {
     pub(super) is_unchecked: bool,
     /// At the first end, look for a boot that sorts before `at`.
     pub(super) is_resumed: bool,
+    /// Files that were found damaged, and what was told of them.
+    pub(super) damage: Damage,
+    looked_at: Option<Position>,
     /// The journal's end when it was last looked at; everything up to it is
     /// read once `main` is at its end.
     tail: Option<Position>,
@@ -79,12 +85,22 @@ impl Reader {
             read: None,
             is_unchecked: false,
             is_resumed: false,
+            damage: Damage::new(&options.journal),
+            looked_at: None,
             tail: None,
             last_at: None,
         };
         match saved {
-            None => reader.start(options.start)?,
-            Some(saved) => reader.resume(saved, out)?,
+            None => {
+                reader.start(options.start)?;
+                // What was damaged before our time is not ours to tell.
+                reader.damage.look(None);
+            }
+            Some(saved) => {
+                reader.damage.knows(&saved.damaged);
+                reader.resume(saved, out)?;
+                reader.look_for_damage(out);
+            }
         }
         Ok(reader)
     }
@@ -94,6 +110,7 @@ impl Reader {
         Saved {
             at: self.at.as_ref().map(|at| at.text.clone()),
             open: self.open_lines(),
+            damaged: self.damage.known(),
             units: self.intake.assembler.units().collect(),
             read: self.read.as_ref().map(|read| read.text.clone()),
         }
@@ -138,6 +155,9 @@ impl Reader {
                 }
                 out.push(reading);
             })?;
+            if bus::was_cut() {
+                return Err(Broken(handle::CUT.to_owned()));
+            }
             if self.read.is_some() {
                 // The next entry may be one that is passed over.
                 self.mark(has_moved)?;
@@ -146,6 +166,23 @@ impl Reader {
         }
         self.mark(has_moved)?;
         Ok(false)
+    }
+
+    /// Tells a gap for each file that was cut off and held entries behind the
+    /// position of the last look: libsystemd may have left the file since.
+    pub fn look_for_damage(&mut self, out: &mut Vec<Reading>) {
+        let position = self.looked_at.take().or_else(|| self.at.clone());
+        for why in self.damage.look(position.as_ref()) {
+            // At the position's own time: what is still to come may be old.
+            let (at, boot) = match &position {
+                Some(at) => (Time::from_micros(at.realtime as i64), boot_of(at)),
+                None => (now(), None),
+            };
+            out.push(Reading::Gap(Gap { at, boot, lines: None, why }));
+            // The hole that it leaves is told with it.
+            self.is_unchecked = false;
+        }
+        self.looked_at.clone_from(&self.at);
     }
 
     /// Waits for news up to `limit`; true if there may be some.

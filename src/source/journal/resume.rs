@@ -165,6 +165,9 @@ impl Reader {
         }
         let is_hole = if next.seqnum_id == at.seqnum_id {
             next.seqnum > at.seqnum.saturating_add(1)
+        } else if self.damage.has_cut(at.seqnum_id) {
+            // How far that file went, its header tells.
+            false
         } else {
             self.scout.seek_head()?;
             let oldest = if self.scout.next()? == 0 { None } else { position_of(&self.scout)? };
@@ -183,7 +186,8 @@ impl Reader {
     }
 }
 
-fn boot_of(position: &Position) -> Option<Boot> {
+/// The monotonic stamp of a position.
+pub(super) fn boot_of(position: &Position) -> Option<Boot> {
     let monotonic = i64::try_from(position.monotonic.saturating_mul(1_000)).unwrap_or(i64::MAX);
     (position.boot != 0).then_some(Boot { id: position.boot, monotonic })
 }
