@@ -15,7 +15,7 @@ use tocsin::model::{Batch, Channel, Cursor, Gap, Line, Reading, SourceState, Tim
 use tocsin::source::file::spawn;
 use tokio::sync::mpsc::{Receiver, channel, error::TryRecvError};
 
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn plan(paths: &[&Path]) -> SourcePlan {
     let paths = paths.iter().map(|p| p.to_string_lossy().into_owned()).collect();
