@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use croner::Cron;
+use jiff::tz::TimeZone;
+
+use super::by_value;
 use super::event::outcomes_of;
-use super::plan::{Detector, EventPlan, StaleLevel};
+use super::plan::{Detector, EventPlan, Schedule, StaleLevel};
 use super::reader::{Table, find};
-use crate::model::Severity;
+use super::source::timezone;
+use crate::model::{Severity, Time};
 
 /// As written in `severity`.
 pub(super) const SEVERITIES: &[(&str, Severity)] =
@@ -17,11 +22,25 @@ pub(super) enum Kind {
     Rate,
     Ratio,
     Staleness,
+    Threshold,
+    Change,
+    Flapping,
+    Schedule,
+    Drift,
 }
 
 /// As written in `type`.
-pub(super) const KINDS: &[(&str, Kind)] =
-    &[("streak", Kind::Streak), ("rate", Kind::Rate), ("ratio", Kind::Ratio), ("staleness", Kind::Staleness)];
+pub(super) const KINDS: &[(&str, Kind)] = &[
+    ("streak", Kind::Streak),
+    ("rate", Kind::Rate),
+    ("ratio", Kind::Ratio),
+    ("staleness", Kind::Staleness),
+    ("threshold", Kind::Threshold),
+    ("change", Kind::Change),
+    ("flapping", Kind::Flapping),
+    ("schedule", Kind::Schedule),
+    ("drift", Kind::Drift),
+];
 
 /// Reads the detector of a rule on the event at `event`.
 pub(super) fn read(table: &Table<'_>, kind: Kind, event: usize, events: &[EventPlan]) -> Detector {
@@ -34,6 +53,11 @@ pub(super) fn read(table: &Table<'_>, kind: Kind, event: usize, events: &[EventP
             let names: Vec<&str> = events.iter().map(|e| e.name.as_str()).collect();
             staleness(table, event, plan, &names)
         }
+        Kind::Threshold => by_value::threshold(table, event, plan),
+        Kind::Change => by_value::change(table, event, plan),
+        Kind::Flapping => flapping(table, event, plan),
+        Kind::Schedule => scheduled(table, event, plan),
+        Kind::Drift => drift(table, event, plan),
     }
 }
 
@@ -47,9 +71,24 @@ fn rate(table: &Table<'_>, event: usize, plan: &EventPlan) -> Detector {
     Detector::Rate {
         event,
         outcomes: outcomes_of(table, "outcomes", plan),
+        without: without(table, plan),
         count: need_count(table),
         window: need_window(table),
     }
+}
+
+/// Outcomes one of which speaks against the condition.
+fn without(table: &Table<'_>, plan: &EventPlan) -> Vec<usize> {
+    let without = outcomes_of(table, "without", plan);
+    let counted = outcomes_of(table, "outcomes", plan);
+    if !without.is_empty() && (counted.is_empty() || counted.iter().any(|o| without.contains(o))) {
+        table.report.error(
+            &table.key_at("without"),
+            "this rule can never fire: what it counts also speaks against it",
+            "expected outcomes = […] that are not in without",
+        );
+    }
+    without
 }
 
 fn ratio(table: &Table<'_>, event: usize, plan: &EventPlan) -> Detector {
@@ -68,6 +107,46 @@ fn ratio(table: &Table<'_>, event: usize, plan: &EventPlan) -> Detector {
         n.value
     });
     Detector::Ratio { event, bad, good, count: need_count(table), share, window: need_window(table) }
+}
+
+fn flapping(table: &Table<'_>, event: usize, plan: &EventPlan) -> Detector {
+    let (bad, good) = bad_and_good(table, plan);
+    if !table.has("good") && !plan.outcomes.is_empty() {
+        table.missing("good", "expected the outcomes of the other side");
+    }
+    Detector::Flapping { event, bad, good, count: need_count(table), window: need_window(table) }
+}
+
+fn scheduled(table: &Table<'_>, event: usize, plan: &EventPlan) -> Detector {
+    let good = outcomes_of(table, "good", plan);
+    let grace = need_duration(table, "grace", "expected how late it may be, such as \"30m\"");
+    let zone = table.text("timezone").and_then(|text| timezone(table.report, &text));
+    let expected = "expected five fields such as \"0 3 * * *\" (minute hour day month weekday)";
+    let Some(text) = table.need_text("cron", expected) else { return Detector::Gap };
+    let cron = match text.value.parse::<Cron>() {
+        Ok(cron) => cron,
+        Err(error) => {
+            let why = error.to_string();
+            table.report.error(&text.at, format!("no cron pattern: {}", why.trim_end_matches('.')), expected);
+            return Detector::Gap;
+        }
+    };
+    let schedule = Box::new(Schedule { cron, zone: zone.unwrap_or(TimeZone::UTC) });
+    if schedule.next_after(Time::default()).is_none() {
+        table.report.error(&text.at, "this rule can never fire: no day is like that", expected);
+    }
+    Detector::Schedule { event, good, schedule, grace }
+}
+
+fn drift(table: &Table<'_>, event: usize, plan: &EventPlan) -> Detector {
+    if plan.marker.is_none() {
+        table.report.error(
+            &table.key_at("event"),
+            format!("this rule can never fire: the event \"{}\" has no marker", plan.name),
+            "expected marker = … in its definition: what its lines carry however they are worded",
+        );
+    }
+    Detector::Drift { event, count: need_count(table), window: need_window(table) }
 }
 
 fn staleness(table: &Table<'_>, event: usize, plan: &EventPlan, events: &[&str]) -> Detector {

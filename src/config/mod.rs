@@ -11,6 +11,7 @@
 mod ascii;
 mod block;
 mod builtin;
+mod by_value;
 mod condition;
 mod detector;
 mod document;
@@ -39,7 +40,7 @@ use std::path::{Path, PathBuf};
 use fragment::Fragments;
 use ground::Ground;
 use pattern::{Groups, patterns};
-use plan::{Detector, MetricKind, RulePlan};
+use plan::{MetricKind, RulePlan};
 use problem::{At, Report};
 use reader::Table;
 use redact::Redactor;
@@ -151,13 +152,5 @@ fn warn_unused(ground: &Ground<'_>, plan: &Plan) {
 }
 
 fn events_of(rule: &RulePlan) -> Vec<usize> {
-    match &rule.detector {
-        Detector::Streak { event, .. } | Detector::Rate { event, .. } | Detector::Ratio { event, .. } => {
-            vec![*event]
-        }
-        Detector::Staleness { event, grace_event, .. } => {
-            std::iter::once(*event).chain(*grace_event).collect()
-        }
-        Detector::Gap | Detector::SourceDown { .. } => Vec::new(),
-    }
+    [rule.event(), rule.near_misses_of(), rule.grace_event()].into_iter().flatten().collect()
 }

@@ -60,7 +60,10 @@ fn overridden<'a>(ground: &Ground<'a>) -> Vec<Table<'a>> {
 fn one(table: &Table<'_>, name: String, events: &[EventPlan]) -> RulePlan {
     let names: Vec<&str> = events.iter().map(|e| e.name.as_str()).collect();
     if !table.has("type") {
-        table.missing("type", "expected one of streak, rate, ratio, staleness");
+        table.missing(
+            "type",
+            "expected one of streak, rate, ratio, staleness, threshold, change, flapping, schedule, drift",
+        );
     }
     let kind = table.choice("type", "rule type", KINDS).map(|k| k.value);
     let event = table
@@ -73,6 +76,10 @@ fn one(table: &Table<'_>, name: String, events: &[EventPlan]) -> RulePlan {
     let detector = detector::read(table, kind, event, events);
     let severity = severity(table, &detector);
     let by = by(table, plan);
+    if !by.is_empty() && matches!(kind, Kind::Drift) {
+        let message = "a line that matches no pattern has no fields to be kept apart by";
+        table.report.error(&table.key_at("by"), message, "expected no by");
+    }
     let labels = static_labels(table, &by);
     let distinct = distinct(table, plan);
     let zero = Duration::ZERO;
@@ -83,9 +90,10 @@ fn one(table: &Table<'_>, name: String, events: &[EventPlan]) -> RulePlan {
     filled.extend(labels.keys().map(String::as_str));
     filled.extend(TEXT_NAMES);
     filled.extend(match kind {
-        Kind::Rate | Kind::Ratio => Some("window"),
-        Kind::Staleness => Some("age"),
-        Kind::Streak => None,
+        Kind::Rate | Kind::Ratio | Kind::Flapping | Kind::Drift => Some("window"),
+        Kind::Staleness | Kind::Schedule => Some("age"),
+        Kind::Threshold => Some("limit"),
+        Kind::Streak | Kind::Change => None,
     });
     let summary = table.need_text("summary", "expected one line that says what is wrong");
     let description = table.text("description");

@@ -13,7 +13,7 @@ use crate::config::plan::{Plan, RulePlan};
 use crate::model::{Incident, Severity, Time, Transition};
 
 use super::clocks::Clocks;
-use super::detect::{Breach, Counted, Memory};
+use super::detect::{Breach, Counted, Memory, Now};
 use super::event::{Event, head};
 use super::words;
 
@@ -101,8 +101,17 @@ pub struct Moment<'a> {
     pub at: Time,
     /// What changed lately, for a person, a line each.
     pub changes: &'a [String],
+    /// Keys the digests of values that are only compared.
+    pub digest_key: &'a [u8; 32],
     /// The rule's sources can be believed; else staleness is not judged.
     pub is_live: bool,
+}
+
+impl Moment<'_> {
+    /// The instant, for a detector.
+    pub fn now(&self) -> Now {
+        Now { clock: self.clock, wall: self.at }
+    }
 }
 
 /// All alerts.
@@ -157,24 +166,21 @@ impl Alerts {
         }
     }
 
-    /// Feeds an event to a rule.
+    /// Feeds an event to a rule that looks at it.
     pub fn event(&mut self, moment: Moment<'_>, rule: usize, event: &Event) -> Option<(RuleKey, f64)> {
         let plan = &moment.plan.rules[rule];
         let is_grace = plan.grace_event() == Some(event.definition);
-        if plan.event() != Some(event.definition) && !is_grace {
-            return None;
-        }
         let key: RuleKey = plan.by.iter().map(|(_, field)| key_text(moment.plan, event, *field)).collect();
         if !self.ensure(moment, rule, &key) {
             return None;
         }
         let state = self.keys[rule].get_mut(&key)?;
         let had_no_evidence = state.firing.is_none() && state.memory.is_empty();
-        let counted = state.memory.take(plan, event, moment.clock);
+        let counted = state.memory.take(plan, event, moment.now(), moment.digest_key);
         match counted {
             Counted::No if !is_grace => {
                 // What came instead of a good one is the evidence of staleness.
-                if matches!(state.memory, Memory::Staleness(_)) {
+                if plan.is_about_silence() {
                     state.tally.add(moment.plan, plan, event);
                     self.dirty.insert((rule, key));
                 }
@@ -190,8 +196,7 @@ impl Alerts {
             }
             Counted::Good => {
                 state.counted_at = Some(moment.clock);
-                let is_fresh_start = matches!(state.memory, Memory::Streak(_) | Memory::Staleness(_));
-                if state.firing.is_none() && is_fresh_start {
+                if state.firing.is_none() && state.memory.starts_afresh() {
                     state.tally = Tally::default();
                 }
             }
@@ -227,15 +232,14 @@ impl Alerts {
         self.evaluate(moment, rule, &key);
     }
 
-    /// A gap restarts the age of staleness rules that do not fire.
+    /// A gap restarts the age of rules about silence that do not fire.
     pub fn restart_age(&mut self, moment: Moment<'_>, rule: usize) {
         let keys: Vec<RuleKey> = self.keys[rule].keys().cloned().collect();
         for key in keys {
             if let Some(state) = self.keys[rule].get_mut(&key)
                 && state.firing.is_none()
-                && let Memory::Staleness(staleness) = &mut state.memory
+                && state.memory.restart(moment.now())
             {
-                staleness.good(moment.clock);
                 self.dirty.insert((rule, key.clone()));
                 self.register(moment, rule, &key);
             }
@@ -331,8 +335,8 @@ impl Alerts {
         let plan = &moment.plan.rules[rule];
         let Some(state) = self.keys[rule].get_mut(key) else { return };
         let severity = state.firing.as_ref().map(|f| f.severity);
-        let breach = state.memory.breach(plan, moment.clock, severity);
-        let is_masked = matches!(state.memory, Memory::Staleness(_)) && !moment.is_live && breach.is_some();
+        let breach = state.memory.breach(plan, moment.now(), severity);
+        let is_masked = plan.is_about_silence() && !moment.is_live && breach.is_some();
         if !is_masked {
             self.step(moment, rule, key, breach);
         }
@@ -380,7 +384,7 @@ impl Alerts {
             return false;
         }
         let state = KeyState {
-            memory: Memory::new(&moment.plan.rules[rule], moment.clock),
+            memory: Memory::new(&moment.plan.rules[rule], moment.now()),
             pending_since: None,
             firing: None,
             counted_at: None,
@@ -396,8 +400,8 @@ impl Alerts {
     pub(super) fn register(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey) {
         let plan = &moment.plan.rules[rule];
         let Some(state) = self.keys[rule].get_mut(key) else { return };
-        let is_masked = matches!(state.memory, Memory::Staleness(_)) && !moment.is_live;
-        let by_memory = if is_masked { None } else { state.memory.next_change(plan, moment.clock) };
+        let is_masked = plan.is_about_silence() && !moment.is_live;
+        let by_memory = if is_masked { None } else { state.memory.next_change(plan, moment.now()) };
         let by_hold = state.pending_since.map(|at| at.plus(plan.hold));
         let by_clearing = state.firing.as_ref().and_then(|f| Some(f.clear_since?.plus(plan.keep_firing_for)));
         let next = [by_memory, by_hold, by_clearing].into_iter().flatten().min();
@@ -456,6 +460,16 @@ impl Tally {
         let surplus = self.excerpts.len().saturating_sub(EVIDENCE_MAX);
         self.excerpts.drain(..surplus);
     }
+}
+
+/// The rule looks at the event: one that its definition recognised or, of a
+/// drift rule, nearly did.
+pub fn looks_at(rule: &RulePlan, event: &Event) -> bool {
+    let definition = Some(event.definition);
+    if event.is_near_miss {
+        return rule.near_misses_of() == definition;
+    }
+    rule.event() == definition || rule.grace_event() == definition
 }
 
 fn key_text(plan: &Plan, event: &Event, field: usize) -> String {

@@ -77,8 +77,8 @@ impl StreamState {
 pub struct Findings {
     /// In the order in which they were decided.
     pub events: Vec<Event>,
-    /// Definitions that a line nearly matched.
-    pub near_misses: Vec<usize>,
+    /// Lines that nearly matched a definition.
+    pub near_misses: Vec<Event>,
 }
 
 /// When a line came, on both clocks.
@@ -176,7 +176,7 @@ impl Assembler {
             self.remember_writer(definition, scene.source, line);
         }
         if !is_matched && slots.marker.is_some_and(|slot| hits.has(slot)) {
-            out.near_misses.push(definition);
+            near_miss(scene, definition, line, out);
         }
     }
 
@@ -379,6 +379,21 @@ pub(super) fn emit(
         outcome,
         at: scene.when.at,
         excerpts: draft.excerpts,
+        is_near_miss: false,
     });
     outcome
+}
+
+/// A line that carries a definition's marker, or is not whole, and matches
+/// none of its patterns.
+pub(super) fn near_miss(scene: Scene<'_>, definition: usize, line: &Line, out: &mut Findings) {
+    out.near_misses.push(Event {
+        definition,
+        source: scene.source,
+        fields: Vec::new(),
+        outcome: None,
+        at: scene.when.at,
+        excerpts: vec![event::excerpt(&line.text).to_owned()],
+        is_near_miss: true,
+    });
 }

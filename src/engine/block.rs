@@ -7,7 +7,7 @@
 use crate::config::plan::{BlockPlan, EventPlan, FieldValue, StepEffect, StepPlan};
 use crate::model::Line;
 
-use super::assemble::{Block, Draft, Findings, Scene, StreamState, emit, tell_early_end};
+use super::assemble::{Block, Draft, Findings, Scene, StreamState, emit, near_miss, tell_early_end};
 use super::event;
 use super::json::{Progress, Scanner};
 use super::matcher::{self, BlockSlots, Hits};
@@ -49,7 +49,7 @@ impl Turn<'_> {
         if !is_matched {
             self.document_line(state);
             if self.slots.marker.is_some_and(|slot| self.hits.has(slot)) {
-                self.out.near_misses.push(self.definition);
+                near_miss(self.scene, self.definition, self.line, self.out);
             }
         }
         self.count(state);
@@ -68,7 +68,7 @@ impl Turn<'_> {
             self.end_all(state);
         } else if state.open.len() >= self.block.limits.open_max {
             state.open.pop_front();
-            self.out.near_misses.push(self.definition);
+            near_miss(self.scene, self.definition, self.line, self.out);
         }
         state.is_muted = false;
         state.open.push_back(Block {
@@ -120,7 +120,7 @@ impl Turn<'_> {
                 StepEffect::Void => {
                     state.open.pop_front();
                     state.lookback = None;
-                    self.out.near_misses.push(self.definition);
+                    near_miss(self.scene, self.definition, self.line, self.out);
                     break;
                 }
             }

@@ -96,7 +96,7 @@ impl Changes {
 }
 
 /// HMAC-SHA-256 in hex, half of it: enough to tell values apart.
-fn digest(key: &[u8; 32], value: &str) -> String {
+pub(super) fn digest(key: &[u8; 32], value: &str) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return String::new() };
     mac.update(value.as_bytes());
     mac.finalize().into_bytes().iter().take(16).map(|b| format!("{b:02x}")).collect()

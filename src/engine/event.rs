@@ -29,6 +29,9 @@ pub struct Event {
     pub at: Time,
     /// Excerpts of the lines that made it, to be redacted before they are kept.
     pub excerpts: Vec<String>,
+    /// The definition did not recognise it, though the line carries its
+    /// marker: no event, but something a rule may look at.
+    pub is_near_miss: bool,
 }
 
 impl Event {

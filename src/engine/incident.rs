@@ -99,7 +99,7 @@ impl Alerts {
         let key = open.key.clone();
         if let Some(state) = self.keys[rule].get_mut(&key) {
             state.firing = None;
-            state.memory = Memory::new(&moment.plan.rules[rule], moment.clock);
+            state.memory = Memory::new(&moment.plan.rules[rule], moment.now());
             self.dirty.insert((rule, key.clone()));
         }
         self.close(moment, rule, &key, number, reason);
@@ -155,7 +155,12 @@ impl Alerts {
         let Some(keyed) = self.keys[rule].get(&open.key) else { return };
         let Some(clock) = clocks.of_rule(&plan.rules[rule]) else { return };
         let at = clocks.wall(&plan.rules[rule], clock);
-        bring_up_to_date(Moment { plan, clocks, clock, at, changes: &[], is_live: true }, rule, keyed, open);
+        bring_up_to_date(
+            Moment { plan, clocks, clock, at, changes: &[], digest_key: &[0; 32], is_live: true },
+            rule,
+            keyed,
+            open,
+        );
     }
 
     /// Lists a symptom in the incident that inhibits it.
@@ -229,7 +234,7 @@ fn bring_up_to_date(moment: Moment<'_>, rule: usize, keyed: &KeyState, open: &mu
     open.count = keyed.tally.count.max(open.count);
     if open.incident.ended_at.is_none()
         && let Some(breach) =
-            keyed.memory.breach(&moment.plan.rules[rule], moment.clock, Some(open.incident.severity))
+            keyed.memory.breach(&moment.plan.rules[rule], moment.now(), Some(open.incident.severity))
     {
         open.incident.value = breach.value;
     }

@@ -265,7 +265,8 @@ impl Engine {
         let plan = self.plan.clone();
         let changes = self.changes.before(at);
         let is_live = self.is_live(rule);
-        let moment = Moment { plan: &plan, clocks: &self.clocks, clock, at, changes: &changes, is_live };
+        let (clocks, digest_key) = (&self.clocks, &self.digest_key);
+        let moment = Moment { plan: &plan, clocks, clock, at, changes: &changes, digest_key, is_live };
         let forgotten = self.alerts.run_due(moment, rule);
         for key in forgotten {
             self.registry.rule_value(&self.plan, rule, &key, 0.0);
@@ -287,8 +288,7 @@ impl Engine {
     fn start_rules(&mut self, source: SourceId, at: Time) {
         for rule in self.alerts.order() {
             let plan = &self.plan.rules[rule];
-            let is_staleness = matches!(plan.detector, Detector::Staleness { .. });
-            if is_staleness && plan.by.is_empty() && plan.sources.contains(&source) {
+            if plan.is_about_silence() && plan.by.is_empty() && plan.sources.contains(&source) {
                 self.with_moment(rule, at, |alerts, moment| alerts.start(moment, rule));
             }
         }
@@ -319,20 +319,19 @@ impl Engine {
     /// Moves metrics and feeds rules; each rule sees all events of the entry
     /// before the next rule does.
     fn found(&mut self, found: Findings) {
-        for definition in found.near_misses {
-            self.near_misses[definition] += 1;
+        for near in &found.near_misses {
+            self.near_misses[near.definition] += 1;
             self.is_vitals_dirty = true;
         }
-        if found.events.is_empty() {
+        if found.events.is_empty() && found.near_misses.is_empty() {
             return;
         }
         for event in &found.events {
             self.registry.event(&self.plan, event);
         }
         for rule in self.alerts.order() {
-            for event in &found.events {
-                let plan = &self.plan.rules[rule];
-                if plan.event() != Some(event.definition) && plan.grace_event() != Some(event.definition) {
+            for event in found.events.iter().chain(&found.near_misses) {
+                if !alert::looks_at(&self.plan.rules[rule], event) {
                     continue;
                 }
                 let gauge =
@@ -360,7 +359,7 @@ impl Engine {
                     alerts.tell(moment, rule, &name, Some((moment.clock, lines)));
                     alerts.tell(moment, rule, &name, None);
                 });
-            } else if matches!(plan.detector, Detector::Staleness { .. }) && plan.sources.contains(&source) {
+            } else if plan.is_about_silence() && plan.sources.contains(&source) {
                 self.with_moment(rule, gap.at, |alerts, moment| alerts.restart_age(moment, rule));
             }
         }
@@ -381,7 +380,7 @@ impl Engine {
             if let Detector::SourceDown { after } = plan.detector {
                 let condition = lost_since.map(|since| (since.plus(after), 1.0));
                 self.with_moment(rule, now, |alerts, moment| alerts.tell(moment, rule, &name, condition));
-            } else if matches!(plan.detector, Detector::Staleness { .. }) && plan.sources.contains(&source) {
+            } else if plan.is_about_silence() && plan.sources.contains(&source) {
                 let at = self.clocks.of_rule(plan).map_or(now, |clock| self.clocks.wall(plan, clock));
                 self.with_moment(rule, at, |alerts, moment| alerts.revisit(moment, rule));
             }
@@ -549,7 +548,8 @@ impl Engine {
         let clock = self.clocks.of_rule(&plan.rules[rule])?;
         let changes = self.changes.before(at);
         let is_live = self.is_live(rule);
-        let moment = Moment { plan: &plan, clocks: &self.clocks, clock, at, changes: &changes, is_live };
+        let (clocks, digest_key) = (&self.clocks, &self.digest_key);
+        let moment = Moment { plan: &plan, clocks, clock, at, changes: &changes, digest_key, is_live };
         Some(run(&mut self.alerts, moment))
     }
 }

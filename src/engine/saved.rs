@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Plan;
-use crate::config::plan::{Detector, EventPlan, FieldValue, MetricKind};
+use crate::config::plan::{EventPlan, FieldValue, MetricKind};
 use crate::model::{Channel, SavedRow, Stream, Time};
 
 use super::Engine;
@@ -20,7 +20,6 @@ use super::alert::{KeyState, Moment, OpenIncident, RuleKey};
 use super::assemble::{Key, StreamState};
 use super::change::Changes;
 use super::clocks::Clock;
-use super::detect::Memory;
 use super::group::Group;
 use super::metric::{Labels, Value};
 use super::sources::SourceMemory;
@@ -142,11 +141,11 @@ impl Engine {
         engine.drop_orphans();
         let plan = engine.plan.clone();
         engine.assembler.restore_deadlines(&plan);
-        let clocks = &engine.clocks;
+        let (clocks, digest_key) = (&engine.clocks, &engine.digest_key);
         engine.alerts.restore_deadlines(|rule| {
             let clock = clocks.of_rule(&plan.rules[rule])?;
             let at = clocks.wall(&plan.rules[rule], clock);
-            Some(Moment { plan: &plan, clocks, clock, at, changes: &[], is_live: true })
+            Some(Moment { plan: &plan, clocks, clock, at, changes: &[], digest_key, is_live: true })
         });
         engine.sources.iter_mut().for_each(|s| s.awaits_word = true);
         engine.router.wake(engine.clocks.process);
@@ -207,7 +206,7 @@ impl Engine {
                 };
                 let state: KeyState = from(value)?;
                 let is_fitting = key.len() == plan.rules[rule].by.len() || plan.rules[rule].is_built_in();
-                if is_fitting && fits(&plan.rules[rule].detector, &state.memory) {
+                if is_fitting && state.memory.fits(&plan.rules[rule].detector) {
                     self.alerts.keys[rule].insert(key, state);
                 }
             }
@@ -270,16 +269,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn fits(detector: &Detector, memory: &Memory) -> bool {
-    matches!(
-        (detector, memory),
-        (Detector::Streak { .. }, Memory::Streak(_))
-            | (Detector::Rate { .. } | Detector::Ratio { .. }, Memory::Window(_))
-            | (Detector::Staleness { .. }, Memory::Staleness(_))
-            | (Detector::Gap | Detector::SourceDown { .. }, Memory::Told { .. })
-    )
 }
 
 fn block_key(plan: &Plan, key: &Key) -> String {

@@ -6,6 +6,7 @@ use crate::config::plan::{Detector, Plan, RulePlan};
 use crate::model::{Annotations, time::human};
 
 use super::alert::{KeyState, Moment, OpenIncident, RuleKey};
+use super::detect::window_of;
 use super::event::{Event, head};
 
 /// Longest value shown in a text or label, in bytes.
@@ -56,14 +57,16 @@ fn fill(
         text = text.replace(&format!("{{{{{name}}}}}"), &label);
     }
     let age = std::time::Duration::from_secs_f64(value.clamp(0.0, 1e12));
-    let window = match &rule.detector {
-        Detector::Rate { window, .. } | Detector::Ratio { window, .. } => human(*window),
+    let window = window_of(rule).map(human).unwrap_or_default();
+    let limit = match &rule.detector {
+        Detector::Threshold { limit, .. } => limit.fires.to_string(),
         _ => String::new(),
     };
     text.replace("{{value}}", &number(rule, value))
         .replace("{{count}}", &count.to_string())
         .replace("{{age}}", &human(std::time::Duration::from_secs(age.as_secs())))
         .replace("{{window}}", &window)
+        .replace("{{limit}}", &limit)
 }
 
 fn number(rule: &RulePlan, value: f64) -> String {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tocsin::config::{self, FileSource, Loaded, Plan, Problem, Problems};
 
+mod detectors;
 mod files;
 mod mistakes;
 mod shipped;

@@ -15,6 +15,7 @@ mod dumps;
 mod bench;
 mod cases;
 mod replays;
+mod detectors;
 mod simulation;
 mod routing;
 mod packs;

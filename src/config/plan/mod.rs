@@ -10,6 +10,7 @@ mod event;
 mod metric;
 mod receiver;
 mod rule;
+mod schedule;
 mod source;
 
 pub use daemon::*;
@@ -17,6 +18,7 @@ pub use event::*;
 pub use metric::*;
 pub use receiver::*;
 pub use rule::*;
+pub use schedule::Schedule;
 pub use source::*;
 
 use crate::model::SourceId;

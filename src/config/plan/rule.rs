@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::FieldId;
+use super::{FieldId, Schedule};
 use crate::model::{Severity, SourceId};
 
 /// A rule: a detector with its thresholds, labels and texts.
@@ -56,9 +56,27 @@ impl RulePlan {
             Detector::Streak { event, .. }
             | Detector::Rate { event, .. }
             | Detector::Ratio { event, .. }
-            | Detector::Staleness { event, .. } => Some(*event),
-            Detector::Gap | Detector::SourceDown { .. } => None,
+            | Detector::Staleness { event, .. }
+            | Detector::Threshold { event, .. }
+            | Detector::Change { event, .. }
+            | Detector::Flapping { event, .. }
+            | Detector::Schedule { event, .. } => Some(*event),
+            Detector::Drift { .. } | Detector::Gap | Detector::SourceDown { .. } => None,
         }
+    }
+
+    /// The definition whose near misses it counts.
+    pub fn near_misses_of(&self) -> Option<usize> {
+        match &self.detector {
+            Detector::Drift { event, .. } => Some(*event),
+            _ => None,
+        }
+    }
+
+    /// Time alone makes it fire: it is asked from the start of its source's
+    /// time, and not judged while that source cannot be believed.
+    pub fn is_about_silence(&self) -> bool {
+        matches!(self.detector, Detector::Staleness { .. } | Detector::Schedule { .. })
     }
 
     /// The definition whose events delay it.
@@ -100,6 +118,8 @@ pub enum Detector {
         event: usize,
         /// Which count; empty means all.
         outcomes: Vec<usize>,
+        /// One of these in the window speaks against it; empty means none does.
+        without: Vec<usize>,
         /// How many.
         count: u64,
         /// The window.
@@ -131,6 +151,63 @@ pub enum Detector {
         /// Position of an event that delays levels that have a grace.
         grace_event: Option<usize>,
     },
+    /// A field's last value is beyond a limit.
+    Threshold {
+        /// Position of the event.
+        event: usize,
+        /// Which are looked at; empty means all.
+        outcomes: Vec<usize>,
+        /// A number.
+        field: FieldId,
+        /// The limit.
+        limit: Limit,
+        /// Without an event for so long nothing is known any more: `no data`.
+        forget_after: Option<Duration>,
+    },
+    /// A field has another value than before. True for the moment of the
+    /// event; values are compared as keyed digests.
+    Change {
+        /// Position of the event.
+        event: usize,
+        /// Which are looked at; empty means all.
+        outcomes: Vec<usize>,
+        /// Any.
+        field: FieldId,
+    },
+    /// `count` turns from good to bad or back in a window.
+    Flapping {
+        /// Position of the event.
+        event: usize,
+        /// One side.
+        bad: Vec<usize>,
+        /// The other.
+        good: Vec<usize>,
+        /// How many turns.
+        count: u64,
+        /// The window.
+        window: Duration,
+    },
+    /// No good event since a scheduled time, `grace` after it.
+    Schedule {
+        /// Position of the event.
+        event: usize,
+        /// Outcomes that count; empty means all.
+        good: Vec<usize>,
+        /// When one is expected.
+        schedule: Box<Schedule>,
+        /// How late it may be.
+        grace: Duration,
+    },
+    /// `count` lines in a window that nearly matched a definition: they carry
+    /// its marker and match none of its patterns.
+    Drift {
+        /// Position of the definition.
+        event: usize,
+        /// How many.
+        count: u64,
+        /// The window.
+        window: Duration,
+    },
     /// Built in: lines were lost.
     Gap,
     /// Built in: a source cannot be read for `after`.
@@ -138,6 +215,27 @@ pub enum Detector {
         /// For how long.
         after: Duration,
     },
+}
+
+/// A limit with hysteresis: beyond `fires` the condition begins, and it ends
+/// at `clears`, which is not beyond `fires`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    /// Which side is beyond.
+    pub side: Side,
+    /// The value that is still allowed.
+    pub fires: f64,
+    /// The value that is good again.
+    pub clears: f64,
+}
+
+/// Which side of a limit is beyond it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Higher values.
+    Above,
+    /// Lower values.
+    Below,
 }
 
 /// One level of a staleness rule.

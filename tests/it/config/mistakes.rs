@@ -6,9 +6,9 @@ use tocsin::config::problem::Severity;
 use super::{BASE, plan_of, problems_of};
 
 /// A mistake, where it is, the message, and a part of what was expected.
-struct Case(&'static str, &'static str, &'static str, &'static str);
+pub(super) struct Case(pub &'static str, pub &'static str, pub &'static str, pub &'static str);
 
-fn assert_each_is_the_only_error(cases: &[Case]) {
+pub(super) fn assert_each_is_the_only_error(cases: &[Case]) {
     for Case(text, place, message, expected) in cases {
         let problems = problems_of(&format!("{text}\n{BASE}"));
         let errors: Vec<&Problem> = problems.iter().filter(|p| p.severity == Severity::Error).collect();
