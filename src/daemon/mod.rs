@@ -14,6 +14,7 @@ pub mod monitor;
 mod pace;
 mod pending;
 pub mod picture;
+mod progress;
 mod service;
 mod vitals;
 

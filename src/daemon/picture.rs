@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use super::fallback::Fallback;
 use super::ledger::Ledger;
+use super::progress::Progress;
 use crate::clock::Now;
 use crate::engine::Engine;
+use crate::model::time::human;
 use crate::model::{
     Family, FamilyKind, IncidentView, OutboxView, Sample, Series, Snapshot, SourceState, SourceView, Time,
 };
@@ -36,6 +38,7 @@ pub struct Picture {
     waiting_since: Option<Time>,
     /// As last logged, by source.
     source_states: BTreeMap<String, SourceState>,
+    progress: Progress,
 }
 
 impl Picture {
@@ -49,6 +52,7 @@ impl Picture {
             heartbeat_error: None,
             waiting_since: None,
             source_states: BTreeMap::new(),
+            progress: Progress::default(),
         }
     }
 
@@ -102,7 +106,7 @@ impl Picture {
         self.published_at = Some(now.monotonic);
         self.has_changed = false;
         let store = state.store();
-        let sources = sources(engine, now.wall);
+        let sources = sources(engine, &mut self.progress, now.wall);
         let outbox = outbox(engine, store);
         let pending: u64 = outbox.iter().map(|view| view.pending).sum();
         self.waiting_since = (pending > 0).then(|| self.waiting_since.unwrap_or(now.monotonic));
@@ -156,6 +160,12 @@ impl Picture {
             "Seconds behind the source's end; 0 at it.",
             by_source,
         ));
+        let by_source = sources.iter().map(|s| series(&[("source", &s.name)], s.caught_up)).collect();
+        families.push(gauge(
+            "tocsin_source_caught_up_ratio",
+            "Share of the backlog that is read, by the time of its lines; 1 at the end.",
+            by_source,
+        ));
         let named = engine.plan().sources.iter().zip(engine.sources());
         let matched = named
             .map(|(of, memory)| series(&[("source", &of.name)], f64::from(u8::from(memory.has_matched))));
@@ -188,7 +198,7 @@ impl Picture {
     }
 }
 
-fn sources(engine: &Engine, now: Time) -> Vec<SourceView> {
+fn sources(engine: &Engine, progress: &mut Progress, now: Time) -> Vec<SourceView> {
     let named = engine.plan().sources.iter().zip(engine.sources());
     named
         .map(|(plan, memory)| {
@@ -202,10 +212,19 @@ fn sources(engine: &Engine, now: Time) -> Vec<SourceView> {
                 Some(SourceState::Lost { why }) => ("lost", Some(why.clone())),
             };
             let lag = memory.last_line_at.map_or(0.0, |at| now.since(at).as_secs_f64());
+            let caught_up = progress.share(&plan.name, state == "live", memory.last_line_at, now);
+            let behind = match memory.last_line_at {
+                Some(at) => {
+                    let left = human(now.since(at));
+                    format!("{:.0} % of its backlog is read, {left} left", caught_up * 100.0)
+                }
+                None => "its backlog is being read".to_owned(),
+            };
             SourceView {
                 name: plan.name.clone(),
                 state: state.to_owned(),
-                note,
+                note: note.or((state == "behind").then_some(behind)),
+                caught_up,
                 lines: memory.lines,
                 last_line_at: memory.last_line_at,
                 lag_seconds: if state == "live" { 0.0 } else { lag },

@@ -280,7 +280,8 @@ impl Alerts {
     }
 
     /// The alert that inhibits this one now, the first in the order of the
-    /// rules.
+    /// rules. One that begins only later by the time of this one's source is
+    /// none: of two backlogs that are read, one may be hours ahead.
     pub fn inhibitor(
         &self,
         plan: &Plan,
@@ -289,6 +290,7 @@ impl Alerts {
         key: &RuleKey,
     ) -> Option<(usize, RuleKey)> {
         let mut found: Option<(usize, RuleKey)> = None;
+        let there = clocks.of_rule(&plan.rules[rule]).map(|now| clocks.wall(&plan.rules[rule], now));
         for inhibit in plan.inhibitions.iter().filter(|i| i.targets.contains(&rule)) {
             let Some(now) = clocks.of_rule(&plan.rules[inhibit.source]) else { continue };
             for (other, state) in &self.keys[inhibit.source] {
@@ -298,12 +300,23 @@ impl Alerts {
                         == value_of(&plan.rules[inhibit.source], other, label)
                 });
                 let is_first = found.as_ref().is_none_or(|(first, _)| inhibit.source < *first);
-                if state.firing.is_some() && is_fresh && is_equal && is_first {
+                let is_to_come = there.is_some_and(|there| {
+                    let said_at = state.counted_at.map(|at| clocks.wall(&plan.rules[inhibit.source], at));
+                    self.begins_after(state, said_at, there.plus(inhibit.fresh_for))
+                });
+                if state.firing.is_some() && is_fresh && is_equal && is_first && !is_to_come {
                     found = Some((inhibit.source, other.clone()));
                 }
             }
         }
         found
+    }
+
+    /// By its start and by its last event: after a step of the wall clock only
+    /// one of the two is to be believed.
+    fn begins_after(&self, state: &KeyState, said_at: Option<Time>, then: Time) -> bool {
+        let open = state.firing.as_ref().and_then(|firing| self.open.get(&firing.incident));
+        open.is_some_and(|open| open.incident.started_at > then) && said_at.is_some_and(|at| at > then)
     }
 
     /// For how long an inhibitor of `rule` can go on inhibiting without an

@@ -38,6 +38,7 @@ fn source(source: &SourceView) -> Value {
         "lines": source.lines,
         "last_line_at": time(source.last_line_at),
         "lag_seconds": source.lag_seconds,
+        "caught_up": source.caught_up,
     })
 }
 

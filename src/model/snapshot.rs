@@ -48,7 +48,8 @@ pub struct SourceView {
     pub name: String,
     /// `live`, `behind`, `lost` or `starting`.
     pub state: String,
-    /// Why it is lost, or what its selector has not matched.
+    /// Why it is lost, how far it has caught up, or that its selector has
+    /// matched nothing.
     pub note: Option<String>,
     /// Lines taken in since the state began.
     pub lines: u64,
@@ -56,6 +57,8 @@ pub struct SourceView {
     pub last_line_at: Option<Time>,
     /// Seconds behind its end; 0 at the end.
     pub lag_seconds: f64,
+    /// Share of the backlog that is read, from 0 to 1.
+    pub caught_up: f64,
 }
 
 /// An incident as shown.

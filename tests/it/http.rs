@@ -146,6 +146,7 @@ fn quiet() -> Snapshot {
             lines: 42,
             last_line_at: Some(Time::from_secs(1_773_479_999)),
             lag_seconds: 0.0,
+            caught_up: 1.0,
         }],
         outbox: vec![OutboxView {
             receiver: "team-slack".to_owned(),

@@ -4,7 +4,9 @@ pub mod hook;
 pub mod kit;
 pub mod pack;
 
+mod absent;
 mod cases;
+mod catching_up;
 mod containers;
 mod incident;
 mod kills;

@@ -147,6 +147,29 @@ fn what_waits_to_be_told_as_past_outlasts_the_firing_of_its_own_group() {
 }
 
 #[test]
+fn what_one_source_tells_out_of_turn_mutes_nothing_that_was_hours_before() {
+    let (mut w, then) = after_four_hours();
+    // The proxy's log is short and read to its end, the other still at its
+    // beginning.
+    (0..3).for_each(|_| w.request_at(after(then, 14_000), "one", 401, 40101));
+    w.live(PROXY);
+    assert_eq!(w.news(), ["firing ExchangeAuthFailing 1: +one"]);
+    syncs_failed_and_ok(&mut w, after(then, 1_200));
+    // This one is its symptom.
+    syncs_failed_and_ok(&mut w, after(then, 14_050));
+    w.sync_ok_at(w.now.minus(Duration::from_secs(10)));
+    w.live(BACKEND);
+    assert_eq!(w.news(), ["past PortfolioSyncFailing 1: -warning"]);
+    let by: Vec<Option<&str>> = w
+        .transitions
+        .iter()
+        .filter(|t| t.alert == "PortfolioSyncFailing" && t.reason == "condition")
+        .map(|t| t.inhibited_by.as_deref())
+        .collect();
+    assert_eq!(by, [None, Some("ExchangeAuthFailing")]);
+}
+
+#[test]
 fn a_source_that_stays_behind_is_not_waited_for() {
     let mut w = World::of(shipped());
     let then = w.now;

@@ -8,7 +8,7 @@ use std::path::Path;
 use tocsin::store::{self, Commit, Error, Store};
 
 use super::killed::Spawned;
-use super::{cursor, filled};
+use super::{at, claim, cursor, filled, outgoing, put};
 
 fn open_error(dir: &Path) -> Error {
     match Store::open(dir) {
@@ -127,6 +127,24 @@ fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
         assert!(matches!(store::inspect(dir.path()), Err(Error::NotOurs { .. })));
         assert_eq!(fs::read(dir.path().join("state.db")).ok(), before);
     }
+}
+
+#[test]
+fn a_state_of_the_first_version_is_brought_up_with_all_that_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(filled(dir.path())).unwrap();
+    let back = "ALTER TABLE outbox DROP COLUMN ends; ALTER TABLE outbox DROP COLUMN past_body;
+        DROP TABLE threads; ALTER TABLE deliveries DROP COLUMN held_at;
+        ALTER TABLE deliveries DROP COLUMN held_until; PRAGMA user_version = 1;";
+    database.execute_batch(back).unwrap();
+    database.close().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    assert_eq!(claim(&mut store, at(0)), ["n1"]);
+    put(&mut store, &[outgoing("n2", "ops", "t")]);
+    assert!(store.record_delivered("n1", at(0)).unwrap());
+    assert_eq!(claim(&mut store, at(0)), ["n2"], "what comes later stands behind it");
+    drop(store);
+    assert!(store::inspect(dir.path()).unwrap().is_sound());
 }
 
 #[test]

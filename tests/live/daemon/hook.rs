@@ -20,6 +20,14 @@ pub enum Answer {
     Slow(Duration),
     /// None until it is told otherwise.
     Hang,
+    /// A status with one more header line.
+    With(u16, &'static str),
+    /// None: the connection is reset.
+    Reset,
+    /// 200 and the beginning of a body that never ends.
+    HalfBody,
+    /// 200 and a body of a gigabyte, as fast as it is read.
+    Huge,
 }
 
 /// One request as it came.
@@ -91,10 +99,11 @@ impl Hook {
 
     /// The table of a receiver that sends here, with more keys.
     pub fn receiver(&self, name: &str, more: &str) -> String {
-        format!(
-            "[[receiver]]\nname = \"{name}\"\ntype = \"webhook\"\nurl = \"http://{}/hook\"\n{more}\n",
-            self.address
-        )
+        format!("[[receiver]]\nname = \"{name}\"\ntype = \"webhook\"\nurl = \"{}\"\n{more}\n", self.url())
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}/hook", self.address)
     }
 
     pub fn set(&self, answer: Answer) {
@@ -183,19 +192,53 @@ fn serve(
     let what = *answer.lock().unwrap();
     let body = String::from_utf8(body).unwrap();
     seen.lock().unwrap().push(Request { at, headers, body, answer: what });
+    reply(stream, what, &mut || stop.load(Ordering::Relaxed) || *answer.lock().unwrap() != what)
+}
+
+fn reply(mut stream: TcpStream, what: Answer, is_over: &mut dyn FnMut() -> bool) -> Option<()> {
+    let head = |status: u16, more: &str| format!("HTTP/1.1 {status} X\r\nConnection: close\r\n{more}\r\n");
     let status = match what {
-        Answer::Status(status) => status,
+        Answer::Status(status) => head(status, "Content-Length: 0\r\n"),
+        Answer::With(status, more) => head(status, &format!("{more}\r\nContent-Length: 0\r\n")),
         Answer::Slow(span) => {
             rest(span);
-            200
+            head(200, "Content-Length: 0\r\n")
         }
         Answer::Hang => {
-            while !stop.load(Ordering::Relaxed) && *answer.lock().unwrap() == Answer::Hang {
+            while !is_over() {
                 std::thread::sleep(Duration::from_millis(5));
             }
             return None;
         }
+        Answer::Reset => {
+            let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+            let size = size_of_val(&linger) as u32;
+            // SAFETY: the option's own type and size, on a socket of ours.
+            let set = unsafe {
+                libc::setsockopt(
+                    stream.as_raw_fd(),
+                    libc::SOL_SOCKET,
+                    libc::SO_LINGER,
+                    (&raw const linger).cast(),
+                    size,
+                )
+            };
+            assert_eq!(set, 0);
+            return None;
+        }
+        Answer::HalfBody => {
+            write!(stream, "{}one", head(200, "Content-Length: 10\r\n")).ok()?;
+            // Until the client has had enough.
+            while !is_over() && !matches!(stream.read(&mut [0; 8]), Ok(0)) {}
+            return None;
+        }
+        Answer::Huge => {
+            write!(stream, "{}", head(200, "Content-Length: 1000000000\r\n")).ok()?;
+            while !is_over() {
+                stream.write_all(&[b'x'; 65_536]).ok()?;
+            }
+            return None;
+        }
     };
-    let mut stream = stream;
-    write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()
+    write!(stream, "{status}").ok()
 }

@@ -23,15 +23,15 @@ fn sources(dir: &std::path::Path) -> String {
     source("crypto-proxy") + &source("backend")
 }
 
-const SHORT: &str = "[override.ExchangeAuthFailing]\nkeep_firing_for = \"0s\"\n";
+pub(super) const SHORT: &str = "[override.ExchangeAuthFailing]\nkeep_firing_for = \"0s\"\n";
 
-fn append(setup: &Setup, text: &str) {
+pub(super) fn append(setup: &Setup, text: &str) {
     use std::io::Write;
     let path = setup.path().join("crypto-proxy.log");
     fs::OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-fn setup(more: &str) -> Setup {
+pub(super) fn setup(more: &str) -> Setup {
     let dir = tempfile::tempdir().unwrap();
     let text = sources(dir.path()) + more + SHORT;
     Setup::new(dir, &text)
@@ -39,7 +39,7 @@ fn setup(more: &str) -> Setup {
 
 /// Asks it to end and gives its answer; it has five seconds.
 #[track_caller]
-fn terminate(daemon: Daemon) -> ExitStatus {
+pub(super) fn terminate(daemon: Daemon) -> ExitStatus {
     daemon.signal(libc::SIGTERM);
     let asked = Instant::now();
     let status = daemon.end();
