@@ -12,12 +12,14 @@
 //!   one is begun. It is left [`LATE_FOR`] after its last growth, for writers
 //!   that are slow to open the new one; what they write late comes late, but
 //!   it comes. Files rotated twice between two looks are found beside the path
-//!   by their names (`name.1`, `name-20260101`).
+//!   by their names (`name.1`, `name-20260101`), in a list that is believed once
+//!   it is the same twice: files move while a folder is read.
+//! - *A link that was switched.* As renamed: the cursor names what it led to.
 //! - *Copied and truncated.* The inode stays and the size or the head does not.
 //!   If the copy is found beside the path (same head), it is read on from where
 //!   the reader stood. If not, what was known to be unread is a gap. What was
 //!   written between the copy and the truncation is gone unseen: no reader can
-//!   know of it.
+//!   know of it. Twice between two looks leaves a second copy, which is read.
 //! - *Down meanwhile.* The cursor names inode and head, so a renamed file is
 //!   found again in its folder, finished, and then those rotated after it and
 //!   the new one are read. Gone or packed is a gap.
@@ -31,7 +33,7 @@
     reason = "a source reads the clock for lines without a time, and waits"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,6 +109,7 @@ pub fn spawn(
         known: Vec::new(),
         troubles: BTreeMap::new(),
         blocked: BTreeMap::new(),
+        unsettled: BTreeSet::new(),
         next_order: 0,
         state: None,
         sink: Sink::default(),
@@ -132,6 +135,8 @@ struct Follower {
     /// Files that could not be opened at the first start, and their size then:
     /// their `start`.
     blocked: BTreeMap<PathBuf, (FileId, u64)>,
+    /// Paths beside which files moved while they were looked for.
+    unsettled: BTreeSet<PathBuf>,
     next_order: u64,
     state: Option<SourceState>,
     sink: Sink,
@@ -154,7 +159,7 @@ impl Follower {
         }
         let mut scanned_at: Option<Instant> = None;
         while !self.stop.load(Ordering::Relaxed) {
-            if scanned_at.is_none_or(|at| at.elapsed() >= RESCAN_EVERY) {
+            if !self.unsettled.is_empty() || scanned_at.is_none_or(|at| at.elapsed() >= RESCAN_EVERY) {
                 scanned_at = Some(Instant::now());
                 let found = self.rescan();
                 if watcher.cover(&scan::folders(&self.files.paths, &found)) {
@@ -262,6 +267,10 @@ impl Follower {
             }
             None => {}
         }
+        // It may have happened twice between two looks.
+        self.pass_over_copies(&path, &position);
+        let id = Some(self.readers[at].id);
+        self.begin_rotated(&path, id);
     }
 
     /// Lets go of renamed files that nobody writes any more.

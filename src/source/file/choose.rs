@@ -22,6 +22,7 @@ impl Follower {
     pub(super) fn resume(&mut self, position: Position) {
         self.done = position.done_by_path();
         self.known = position.patterns;
+        self.sink.last_at = position.files.iter().filter_map(|file| file.memory.stamped).max();
         for file in position.files {
             if let Err(error) = self.resume_file(&file) {
                 self.sink.gap(now(), format!("{}: {}", file.path, scan::why(&error)));
@@ -35,7 +36,11 @@ impl Follower {
             return Ok(());
         }
         let path = PathBuf::from(&position.path);
-        let Ok(mut reader) = self.open_as(position.id, &path, &path) else {
+        let opened = self.open_as(position.id, &path, &path).or_else(|error| match &position.real {
+            Some(real) => self.open_as(position.id, Path::new(real), &path),
+            None => Err(error),
+        });
+        let Ok(mut reader) = opened else {
             return self.resume_elsewhere(position, &path);
         };
         let before =
@@ -50,6 +55,12 @@ impl Follower {
                     // The number was given to a file that has nothing to do with ours.
                     return Ok(());
                 }
+                let id = reader.id;
+                reader.is_truncated = true;
+                self.readers.push(reader);
+                self.pass_over_copies(&path, position);
+                self.begin_rotated(&path, Some(id));
+                return Ok(());
             }
         }
         self.readers.push(reader);
@@ -118,6 +129,9 @@ impl Follower {
                 self.begin_rotated(path, None);
             }
         }
+        for path in std::mem::take(&mut self.unsettled) {
+            self.begin_rotated(&path, None);
+        }
         for (reader, _) in self.readers.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
             let is_replaced = scan.found.iter().any(|(path, _)| *path == reader.path);
             if reader.retired_at.is_none() && (is_replaced || scan.troubles.is_empty()) {
@@ -166,7 +180,7 @@ impl Follower {
     /// Files beside the path that came and were rotated between two looks. They
     /// go before `newest`, the file just begun, unless it was rotated itself
     /// meanwhile and they came after it.
-    fn begin_rotated(&mut self, path: &Path, newest: Option<FileId>) {
+    pub(super) fn begin_rotated(&mut self, path: &Path, newest: Option<FileId>) {
         // A copy that copytruncate left must be known as one first.
         for at in 0..self.readers.len() {
             let reader = &mut self.readers[at];
@@ -176,8 +190,11 @@ impl Follower {
                 self.restart(at, now());
             }
         }
-        let siblings = scan::siblings(path);
-        if let Some(done) = self.done.get_mut(path) {
+        let (siblings, is_settled) = scan::siblings(path);
+        if !is_settled {
+            self.unsettled.insert(path.to_owned());
+        }
+        if let (true, Some(done)) = (is_settled, self.done.get_mut(path)) {
             done.retain(|d| siblings.iter().any(|s| s.id == d.id));
         }
         let is_rotated = siblings.iter().any(|s| newest == Some(s.id));
@@ -188,14 +205,36 @@ impl Follower {
             if self.readers.iter().any(|r| r.id == sibling.id) {
                 continue;
             }
-            let Ok(mut reader) = self.open_as(sibling.id, &sibling.path, path) else { continue };
-            if !self.is_done(path, &reader) {
+            let Ok(mut reader) = self.open_as(sibling.id, &sibling.path, path) else {
+                self.unsettled.insert(path.to_owned());
+                continue;
+            };
+            // Where files are truncated, a copy may be under way.
+            let is_copied = |r: &Reader| r.is_truncated && Path::new(&*r.writer) == path;
+            let is_copy = self.readers.iter().any(|r| is_copied(r) && r.begins_as(&reader));
+            if !is_copy && !self.is_done(path, &reader) {
                 reader.retired_at = Some(Instant::now());
                 self.readers.push(reader);
             }
         }
         if !is_rotated {
             self.move_back(newest);
+        }
+    }
+
+    /// What was copied of a file up to its truncation, beside the copy that is
+    /// read on, is not read again.
+    pub(super) fn pass_over_copies(&mut self, path: &Path, position: &FilePosition) {
+        if position.head == Head::default() {
+            return;
+        }
+        for sibling in scan::siblings(path).0 {
+            if !self.readers.iter().any(|r| r.id == sibling.id)
+                && let Ok(reader) = self.open(&sibling.path, path)
+                && reader.head_bytes().is_ok_and(|bytes| position.head.fits(&bytes))
+            {
+                self.remember(path, reader.done());
+            }
         }
     }
 
@@ -215,7 +254,7 @@ impl Follower {
             found.iter().filter(|(_, at)| is_new(&self.files.paths[*at])).map(|(path, _)| path.clone());
         let paths: BTreeSet<PathBuf> = literal.chain(matched).collect();
         for path in paths {
-            for sibling in scan::siblings(&path) {
+            for sibling in scan::siblings(&path).0 {
                 if let Ok(reader) = self.open(&sibling.path, &path) {
                     self.remember(&path, reader.done());
                 }
@@ -249,7 +288,7 @@ impl Follower {
         if position.head == Head::default() {
             return None;
         }
-        for sibling in scan::siblings(path).into_iter().rev() {
+        for sibling in scan::siblings(path).0.into_iter().rev() {
             let is_candidate = sibling.id != position.id
                 && sibling.size >= position.offset
                 && sibling.changed >= position.changed

@@ -27,6 +27,9 @@ pub(super) struct Position {
 pub(super) struct FilePosition {
     /// The path it was found under first; the stream's writer.
     pub path: String,
+    /// Where a link there led to, or where it was seen last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real: Option<String>,
     /// Which file.
     pub id: FileId,
     /// First byte not taken: the beginning of the unfinished line.

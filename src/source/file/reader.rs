@@ -31,15 +31,21 @@ pub(super) struct Sink {
     /// In order.
     pub readings: Vec<Reading>,
     bytes: usize,
+    /// The latest time of a line.
+    pub last_at: Option<Time>,
 }
 
 impl Sink {
     pub fn line(&mut self, line: Line) {
         self.bytes += line.text.len();
+        self.last_at = self.last_at.max(Some(line.at));
         self.readings.push(Reading::Line(line));
     }
 
-    pub fn gap(&mut self, at: Time, why: String) {
+    /// A gap at the time of the last line: the lines that are still to come may
+    /// be hours old, and the time of reading would bring their clock to now.
+    pub fn gap(&mut self, now: Time, why: String) {
+        let at = self.last_at.unwrap_or(now);
         self.readings.push(Reading::Gap(Gap { at, boot: None, lines: None, why }));
     }
 
@@ -85,6 +91,8 @@ pub(super) struct Reader {
     pub is_dirty: bool,
     /// The last reading came to its end.
     pub is_at_end: bool,
+    /// It was truncated in place, and may be again.
+    pub is_truncated: bool,
     pub decoder: Decoder,
     file: File,
     size: u64,
@@ -126,6 +134,7 @@ impl Reader {
             grown_at: Instant::now(),
             is_dirty: true,
             is_at_end: false,
+            is_truncated: false,
             decoder,
             head: Head::of(&first),
             first,
@@ -180,6 +189,7 @@ impl Reader {
     pub fn position(&self) -> FilePosition {
         FilePosition {
             path: self.writer.to_string(),
+            real: (self.real != Path::new(&*self.writer)).then(|| self.real.to_string_lossy().into_owned()),
             id: self.id,
             offset: self.decoder.position(self.offset),
             head: self.head,
@@ -203,6 +213,19 @@ impl Reader {
     /// The first bytes, as they are now.
     pub fn head_bytes(&self) -> io::Result<Vec<u8>> {
         head_bytes(&self.file)
+    }
+
+    /// Whether another file holds nothing but what this one begins with: a copy,
+    /// maybe one that is not finished.
+    pub fn begins_as(&self, copy: &Reader) -> bool {
+        let from = copy.size.saturating_sub(CHUNK_BYTES as u64);
+        let length = (copy.size - from) as usize;
+        let (mut own, mut other) = (vec![0; length], vec![0; length]);
+        copy.size > 0
+            && self.head_bytes().is_ok_and(|bytes| copy.head.fits(&bytes))
+            && self.file.read_exact_at(&mut own, from).is_ok()
+            && copy.file.read_exact_at(&mut other, from).is_ok()
+            && own == other
     }
 
     /// Bytes to be read before the end, as the file is now.
@@ -260,6 +283,7 @@ impl Reader {
         self.searched = 0;
         self.skips = false;
         self.is_at_end = false;
+        self.is_truncated = true;
         self.decoder.restart();
         Ok(())
     }

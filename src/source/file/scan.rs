@@ -1,6 +1,7 @@
 //! What is on the disk: the files that the patterns match, and the rotated
 //! files beside them. Opens a file only to read its head.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -12,6 +13,8 @@ use crate::decode::follow::{FileId, Head};
 pub(super) const FILES_MAX: usize = 512;
 /// Rotated files looked at beside one path.
 const SIBLINGS_MAX: usize = 64;
+/// A folder in which files move is read so often at most.
+const LISTINGS_MAX: usize = 8;
 /// Files that are packed; a glob passes them over.
 const PACKED: [&str; 7] = ["gz", "bz2", "xz", "zst", "lz4", "zip", "Z"];
 
@@ -140,9 +143,39 @@ pub(super) fn why(error: &io::Error) -> String {
     }
 }
 
-/// The files that rotation has left beside a path (`name.1`, `name-20260101`,
-/// `name.old`; none that are packed), oldest first.
-pub(super) fn siblings(path: &Path) -> Vec<Sibling> {
+/// The files that rotation has left beside a path, or beside what a link there
+/// leads to (`name.1`, `name-20260101`, `name.old`; none that are packed), oldest
+/// first; and whether nothing moved meanwhile. A folder that is read while files
+/// are renamed in it may show one of them twice, or not at all.
+pub(super) fn siblings(path: &Path) -> (Vec<Sibling>, bool) {
+    let mut before = list(path);
+    for _ in 0..LISTINGS_MAX {
+        let now = list(path);
+        let is_same = before.iter().map(|s| (s.id, &s.path)).eq(now.iter().map(|s| (s.id, &s.path)));
+        if is_same {
+            return (now, true);
+        }
+        before = now;
+    }
+    (before, false)
+}
+
+fn list(path: &Path) -> Vec<Sibling> {
+    let mut found = list_beside(path);
+    if let Ok(real) = path.canonicalize()
+        && real != path
+    {
+        found.extend(list_beside(&real));
+    }
+    found.sort_by(|a, b| (a.changed, age(b)).cmp(&(b.changed, age(a))));
+    let mut seen = BTreeSet::new();
+    found.retain(|sibling| seen.insert(sibling.id));
+    let surplus = found.len().saturating_sub(SIBLINGS_MAX);
+    found.drain(..surplus);
+    found
+}
+
+fn list_beside(path: &Path) -> Vec<Sibling> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else {
         return Vec::new();
     };
@@ -150,10 +183,8 @@ pub(super) fn siblings(path: &Path) -> Vec<Sibling> {
     for entry in fs::read_dir(folder_of(folder)).into_iter().flatten().flatten() {
         let other = entry.file_name();
         let is_rotated = other.to_str().and_then(|o| o.strip_prefix(name)).is_some_and(is_rotation_suffix);
-        if !is_rotated {
-            continue;
-        }
-        if let Ok(meta) = entry.metadata()
+        if is_rotated
+            && let Ok(meta) = entry.metadata()
             && meta.is_file()
         {
             let sibling =
@@ -161,9 +192,6 @@ pub(super) fn siblings(path: &Path) -> Vec<Sibling> {
             found.push(sibling);
         }
     }
-    found.sort_by(|a, b| (a.changed, age(b)).cmp(&(b.changed, age(a))));
-    let surplus = found.len().saturating_sub(SIBLINGS_MAX);
-    found.drain(..surplus);
     found
 }
 
