@@ -97,7 +97,7 @@ fn differences(case: &Path, in_this_boot: bool) -> Vec<String> {
 }
 
 /// What the daemon says differently than `replay` of the same input.
-fn compare(setup: &Setup, daemon: &Daemon, inputs: &[String], end: i64) -> Vec<String> {
+pub(super) fn compare(setup: &Setup, daemon: &Daemon, inputs: &[String], end: i64) -> Vec<String> {
     let mut arguments = vec!["replay", "--format=json", "--metrics=-"];
     arguments.extend(inputs.iter().map(String::as_str));
     let replay = setup.run(&arguments);
