@@ -124,3 +124,29 @@ impl Watcher {
         wake
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_made_again_is_watched_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("logs");
+        let folders = vec![folder.clone()];
+        let mut watcher = Watcher::new();
+        for round in 0..3 {
+            std::fs::create_dir(&folder).unwrap();
+            assert!(watcher.cover(&folders), "it is new in round {round}");
+            std::fs::write(folder.join("app.log"), "one\n").unwrap();
+            let mut written = Vec::new();
+            while written.is_empty() {
+                written = watcher.wait(Duration::from_secs(60)).written;
+            }
+            assert_eq!(written, [folder.join("app.log")]);
+            std::fs::remove_dir_all(&folder).unwrap();
+            while !watcher.wait(Duration::from_secs(60)).is_blind {}
+            assert!(!watcher.cover(&folders), "there is nothing to watch");
+        }
+    }
+}
