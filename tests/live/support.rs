@@ -117,6 +117,11 @@ fn journald_files(store: &Path) -> usize {
 }
 
 impl Journald {
+    /// Its process id, which names its mount namespace.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Starts a process in `system.slice/UNIT` that logs what it is given.
     pub fn writer(&mut self, unit: &str) -> JournaldWriter {
         let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]

@@ -20,7 +20,7 @@ use crate::model::Time;
 use super::frames::{Decoder, Frame};
 
 /// For each exchange but the bodies of streams.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 const SOCKET: &str = "unix:///var/run/docker.sock";
 
 /// What keeps a question from its answer.
@@ -36,7 +36,9 @@ pub enum Trouble {
     #[error("the container's log driver cannot be read: use json-file, local or journald")]
     Unreadable,
     /// The engine could not read its own log on, or broke the protocol.
-    #[error("dockerd cannot read the container's log: it is damaged")]
+    #[error(
+        "dockerd cannot read the container's log: it is damaged or its file is gone; recreate the container"
+    )]
     Damaged,
     /// Any other refusal.
     #[error("dockerd answered with status {0}")]
@@ -85,18 +87,20 @@ pub struct Client {
     http: reqwest::Client,
     base: String,
     host: String,
+    answer_max: Duration,
 }
 
 impl Client {
     /// Connects to the configured engine, `DOCKER_HOST`, or the usual socket.
-    pub async fn connect(plan: &DockerPlan) -> Result<Client, Trouble> {
+    /// Each exchange may take `answer_max`; [`ANSWER_MAX`].
+    pub async fn connect(plan: &DockerPlan, answer_max: Duration) -> Result<Client, Trouble> {
         let host = plan
             .host
             .clone()
             .or_else(|| std::env::var("DOCKER_HOST").ok())
             .unwrap_or_else(|| SOCKET.to_owned());
         let docker = bollard::Docker::connect_with_host(&host).map_err(|e| unreachable(&host, &e))?;
-        let docker = tokio::time::timeout(ANSWER_MAX, docker.negotiate_version())
+        let docker = tokio::time::timeout(answer_max, docker.negotiate_version())
             .await
             .map_err(|_| silent(&host))?
             .map_err(|e| unreachable(&host, &e))?;
@@ -106,14 +110,14 @@ impl Client {
             Some(("tcp" | "http", address)) => format!("http://{}", address.trim_end_matches('/')),
             _ => "http://docker".to_owned(),
         };
-        Ok(Client { docker, http, base, host })
+        Ok(Client { docker, http, base, host, answer_max })
     }
 
     /// All containers that the selector matches, stopped ones too.
     pub async fn list(&self, plan: &DockerPlan) -> Result<Vec<Found>, Trouble> {
         let options =
             ListContainersOptions { all: true, filters: Some(label_filters(plan)), ..Default::default() };
-        let listed = tokio::time::timeout(ANSWER_MAX, self.docker.list_containers(Some(options)))
+        let listed = tokio::time::timeout(self.answer_max, self.docker.list_containers(Some(options)))
             .await
             .map_err(|_| silent(&self.host))?
             .map_err(|e| self.trouble(&e))?;
@@ -123,7 +127,7 @@ impl Client {
     /// What a container is like.
     pub async fn inspect(&self, id: &str) -> Result<Traits, Trouble> {
         let answer = self.docker.inspect_container(id, None::<InspectContainerOptions>);
-        let container = tokio::time::timeout(ANSWER_MAX, answer)
+        let container = tokio::time::timeout(self.answer_max, answer)
             .await
             .map_err(|_| silent(&self.host))?
             .map_err(|e| self.trouble(&e))?;
@@ -159,7 +163,7 @@ impl Client {
             since / 1_000_000_000,
             since % 1_000_000_000,
         );
-        let answer = tokio::time::timeout(ANSWER_MAX, self.http.get(url).send())
+        let answer = tokio::time::timeout(self.answer_max, self.http.get(url).send())
             .await
             .map_err(|_| silent(&self.host))?
             .map_err(|e| unreachable(&self.host, &e))?;
@@ -177,30 +181,40 @@ impl Client {
     }
 
     /// The stamp of the last piece of a log; `None` of an empty one. Cheap: dockerd
-    /// reads from the end.
+    /// reads from the end. Of a log whose end is damaged it knows nothing.
     pub async fn newest(&self, id: &str, is_tty: bool) -> Result<Option<Time>, Trouble> {
-        let query = LogQuery { since: Time(0), follow: false, tail: Some(1) };
+        match self.first(id, is_tty, Some(1)).await? {
+            Some(at) => Ok(Some(at)),
+            None if self.first(id, is_tty, None).await?.is_some() => Err(Trouble::Damaged),
+            None => Ok(None),
+        }
+    }
+
+    /// The stamp of the first piece of a tail.
+    async fn first(&self, id: &str, is_tty: bool, tail: Option<u32>) -> Result<Option<Time>, Trouble> {
+        let query = LogQuery { since: Time(0), follow: false, tail };
         let mut answer = self.log(id, query).await?;
         let mut decoder = Decoder::new(is_tty, 0);
         let mut frames = Vec::new();
-        while let Some(bytes) = self.chunk(&mut answer, ANSWER_MAX).await? {
-            decoder.feed(&bytes, &mut frames);
+        while frames.is_empty() {
+            match self.chunk(&mut answer).await? {
+                Some(bytes) => decoder.feed(&bytes, &mut frames),
+                None => {
+                    decoder.finish(&mut frames);
+                    break;
+                }
+            }
         }
-        decoder.finish(&mut frames);
-        match frames.pop() {
+        match frames.first() {
             Some(Frame::Piece(piece)) => Ok(Some(piece.at)),
             Some(Frame::Damaged) => Err(Trouble::Damaged),
             None => Ok(None),
         }
     }
 
-    /// The next bytes of a log within `patience`; `None` at its end.
-    pub async fn chunk(
-        &self,
-        answer: &mut reqwest::Response,
-        patience: Duration,
-    ) -> Result<Option<Vec<u8>>, Trouble> {
-        match tokio::time::timeout(patience, answer.chunk()).await {
+    /// The next bytes of a log that ends; `None` at its end.
+    pub async fn chunk(&self, answer: &mut reqwest::Response) -> Result<Option<Vec<u8>>, Trouble> {
+        match tokio::time::timeout(self.answer_max, answer.chunk()).await {
             Ok(Ok(bytes)) => Ok(bytes.map(Into::into)),
             Ok(Err(error)) => Err(unreachable(&self.host, &error)),
             Err(_) => Err(silent(&self.host)),

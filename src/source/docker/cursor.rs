@@ -14,11 +14,13 @@
 //!   line written late is still asked for.
 //! - The anchor does not move while a line is half-joined: its pieces are asked
 //!   for again. A half-joined line is in no cursor.
-//! - The anchor is gone (rotated, vacuumed, truncated): if what comes first was
-//!   taken before, nothing is lost and stamps tell what is new; if it is newer
-//!   than all that was taken, lines may be lost, and that is a gap.
-//! - The wall clock steps back: an old dockerd withholds what is stamped below
-//!   the anchor until the clock has passed it. Nothing can be done from here.
+//! - What comes first is not the anchor: nothing is taken of that answer. The
+//!   place is sought from the log's end ([`super::search`]) by the anchor or,
+//!   if that was rotated away, by the last line taken; if both are gone, lines
+//!   may be lost, and that is a gap.
+//! - The wall clock steps back: a line stamped a second below the highest is the
+//!   first of a new age and becomes the anchor. Lines of the old age with higher
+//!   stamps then come before it, and it is sought as above.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +30,9 @@ use crate::model::{Cursor, Time};
 
 /// The anchor stays behind the newest line by this much.
 const LAG_NANOS: i64 = 100_000_000;
+/// A stamp so far below the highest is a step of the clock, not two outputs
+/// that crossed.
+const STEP_NANOS: i64 = 1_000_000_000;
 
 /// A point to ask from, and what was taken from there on, by output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +62,11 @@ impl Anchor {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     anchor: Anchor,
-    /// Highest stamp taken; the lowest value when nothing was.
+    /// Highest stamp taken since the clock last stepped back; the lowest value
+    /// when nothing was taken.
     high: i64,
+    /// Stamp of the line taken last.
+    last: Option<i64>,
     #[serde(skip)]
     next: Option<Anchor>,
     #[serde(skip)]
@@ -71,19 +79,41 @@ impl Mark {
         Mark { anchor: Anchor { at: at.0.max(0), ..Anchor::default() }, high: i64::MIN, ..Mark::default() }
     }
 
+    /// As [`Mark::from`] the next instant, of a log whose last line has this stamp.
+    pub fn after(last: Time) -> Mark {
+        Mark { high: last.0, last: Some(last.0), ..Mark::from(last.shifted(1)) }
+    }
+
     /// What to ask from (inclusive).
     pub fn since(&self) -> Time {
         Time(self.anchor.at)
     }
 
-    /// Highest stamp taken.
-    pub fn high(&self) -> Time {
-        Time(self.high)
+    /// The line taken last has this stamp, or none was and this is before the
+    /// first that is wanted: a log that ends here has nothing more.
+    pub fn is_past(&self, newest: Time) -> bool {
+        self.last.map_or(newest.0 < self.anchor.at, |last| last == newest.0)
     }
 
     /// A line was taken before, so an empty log means that lines are gone.
     pub fn expects_a_line(&self) -> bool {
         self.anchor.is_line
+    }
+
+    /// An answer from this mark cannot show a log that ends in this line: some
+    /// engines filter every line by `since`.
+    pub fn hides(&self, newest: Time) -> bool {
+        self.last.is_some() && newest.0 < self.anchor.at && !self.is_past(newest)
+    }
+
+    /// The stamp to seek: of the anchor, if it is a line.
+    pub fn anchor_line(&self) -> Option<Time> {
+        self.anchor.is_line.then_some(Time(self.anchor.at))
+    }
+
+    /// The stamp of the line taken last.
+    pub fn last(&self) -> Option<Time> {
+        self.last.map(Time)
     }
 
     /// A line of that output has begun and is not whole.
@@ -110,7 +140,12 @@ impl Mark {
             if !self.open[1 - lane] {
                 self.roll(at);
             }
+        } else if at < self.high.saturating_sub(STEP_NANOS) && !self.open[1 - lane] {
+            self.high = at;
+            self.anchor = Anchor::line(at);
+            self.next = None;
         }
+        self.last = Some(at);
         self.anchor.count(lane, at);
         if let Some(next) = &mut self.next {
             next.count(lane, at);
@@ -139,52 +174,83 @@ impl Mark {
     }
 }
 
-/// Passes over what was taken before, while the answer to a `since` comes in.
+/// Where an answer stands to what was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It should begin with the anchor.
+    Begins,
+    /// The anchor comes in it somewhere.
+    Seeks,
+    /// Everything up to the last line taken comes before the new.
+    SeeksLast { is_there: bool },
+    /// What is left to count off, then new lines.
+    Within,
+}
+
+/// Passes over what was taken before, while an answer comes in.
 #[derive(Debug)]
 pub struct Resume {
     anchor: Anchor,
-    high: i64,
-    has_begun: bool,
-    is_by_stamp: bool,
+    last: Option<i64>,
+    place: Place,
 }
 
-/// What the first piece of an answer says.
+/// What a piece of an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sight {
-    /// The anchor is there, or none was expected.
+    /// To be joined.
     Expected,
-    /// The anchor is gone, yet all that is missing was taken.
-    Rebased,
-    /// Lines may be lost.
-    Gap,
+    /// From before what is sought.
+    Before,
+    /// The answer does not begin where it should; nothing of it may be taken.
+    Elsewhere,
 }
 
 impl Resume {
     /// For an answer to `mark.since()`.
     pub fn new(mark: &Mark) -> Resume {
-        Resume { anchor: mark.anchor.clone(), high: mark.high, has_begun: false, is_by_stamp: false }
+        let place = if mark.anchor.is_line { Place::Begins } else { Place::Within };
+        Resume { anchor: mark.anchor.clone(), last: mark.last, place }
     }
 
-    /// Looks at a piece before it is joined; tells more than `Expected` at most once.
+    /// For an answer that holds the anchor.
+    pub fn seek(mark: &Mark) -> Resume {
+        Resume { place: Place::Seeks, ..Resume::new(mark) }
+    }
+
+    /// For an answer that holds the last line taken, but no anchor.
+    pub fn seek_last(mark: &Mark) -> Resume {
+        Resume { anchor: Anchor::default(), place: Place::SeeksLast { is_there: false }, last: mark.last }
+    }
+
+    /// For an answer of new lines alone.
+    pub fn anew() -> Resume {
+        Resume { anchor: Anchor::default(), last: None, place: Place::Within }
+    }
+
+    /// What is sought has not come yet.
+    pub fn is_seeking(&self) -> bool {
+        matches!(self.place, Place::Seeks | Place::SeeksLast { is_there: false })
+    }
+
+    /// Looks at a piece before it is joined.
     pub fn sight(&mut self, at: Time) -> Sight {
-        if std::mem::replace(&mut self.has_begun, true) || !self.anchor.is_line || at.0 == self.anchor.at {
-            return Sight::Expected;
+        let (is_anchor, is_last) = (at.0 == self.anchor.at, self.last == Some(at.0));
+        match self.place {
+            Place::Within => return Sight::Expected,
+            Place::Begins if !is_anchor => return Sight::Elsewhere,
+            Place::Seeks if !is_anchor => return Sight::Before,
+            Place::SeeksLast { is_there } if is_last || !is_there => {
+                self.place = Place::SeeksLast { is_there: is_last };
+                return Sight::Before;
+            }
+            _ => self.place = Place::Within,
         }
-        self.anchor.taken = [0; 2];
-        self.anchor.late = [0; 2];
-        if at.0 > self.high {
-            return Sight::Gap;
-        }
-        self.is_by_stamp = true;
-        Sight::Rebased
+        Sight::Expected
     }
 
     /// This whole line was taken before.
     pub fn was_taken(&mut self, lane: usize, at: Time) -> bool {
-        if self.is_by_stamp {
-            self.is_by_stamp = at.0 <= self.high;
-            return self.is_by_stamp;
-        }
         let left = if at.0 >= self.anchor.at { &mut self.anchor.taken } else { &mut self.anchor.late };
         let was_taken = left[lane] > 0;
         left[lane] -= u64::from(was_taken);
@@ -230,23 +296,37 @@ mod tests {
         }
     }
 
-    /// Reads the log in sittings that end after so many lines each.
+    /// The answer that a follower takes of a log that nobody adds to. One that
+    /// filters every line is asked from the end at once, as for a short log.
+    fn answer(log: &Log, mark: &Mark, filters_each: bool) -> (Vec<(usize, i64)>, Resume) {
+        let newest = log.last().map_or(i64::MIN, |(_, at)| *at);
+        let plain = ask(log, mark.since().0, filters_each);
+        let is_whole = plain.iter().find(|(_, at)| *at >= newest).is_none_or(|(_, at)| *at == newest);
+        let mut resume = Resume::new(mark);
+        let begins = plain.first().is_none_or(|(_, at)| resume.sight(Time(*at)) == Sight::Expected);
+        let is_first = mark.last().is_none();
+        if is_first || begins && is_whole && !mark.hides(Time(newest)) && !filters_each {
+            return (plain, Resume::new(mark));
+        }
+        let resume = if mark.expects_a_line() { Resume::seek(mark) } else { Resume::seek_last(mark) };
+        (log.to_vec(), resume)
+    }
+
+    /// Reads the log as it is after so many lines, in sittings.
     fn read_in_sittings(log: &Log, sittings: &[usize], filters_each: bool) -> Vec<(usize, i64)> {
         let mut mark = Mark::from(Time(0));
-        let mut got = Vec::new();
+        let mut got: Vec<(usize, i64)> = Vec::new();
         for &lines in sittings.iter().chain([&usize::MAX]) {
             let mut saved: Mark = serde_json::from_str(&serde_json::to_string(&mark).unwrap()).unwrap();
-            let mut resume = Resume::new(&saved);
-            let mut left = lines;
-            for (lane, at) in ask(log, saved.since().0, filters_each) {
-                assert_eq!(resume.sight(Time(at)), Sight::Expected);
-                if resume.was_taken(lane, Time(at)) {
-                    continue;
+            let written = &log[..got.len().saturating_add(lines).min(log.len())];
+            let (pieces, mut resume) = answer(written, &saved, filters_each);
+            for (lane, at) in pieces {
+                match resume.sight(Time(at)) {
+                    Sight::Before => continue,
+                    Sight::Elsewhere => panic!("it was looked at before"),
+                    Sight::Expected if resume.was_taken(lane, Time(at)) => continue,
+                    Sight::Expected => {}
                 }
-                if left == 0 {
-                    break;
-                }
-                left -= 1;
                 saved.take(lane, Time(at));
                 got.push((lane, at));
             }
@@ -273,27 +353,42 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_step_back_of_the_clock_loses_nothing_where_dockerd_filters_the_beginning_only() {
-        let log =
-            [(0, 5_000_000_000), (0, 5_200_000_000), (0, 1_000), (1, 2_000), (0, 3_000), (0, 6_000_000_000)];
-        assert_eq!(read_in_sittings(&log, &[1, 2, 1, 1], false), log);
+    proptest! {
+        /// Stamps are whole milliseconds and each is there once, as nanoseconds are.
+        #[test]
+        fn a_clock_that_steps_back_between_two_sittings_loses_and_repeats_nothing(
+            ages in proptest::collection::vec((1usize..30, 2i64..9_000, 0i64..400), 1..6),
+            lanes in proptest::collection::vec(0usize..2, 200),
+            filters_each: bool,
+        ) {
+            let (mut log, mut sittings, mut clock) = (Vec::new(), Vec::new(), 50_000_000_i64);
+            for (age, (lines, back, pace)) in ages.into_iter().enumerate() {
+                clock -= back * 1_000;
+                for line in 0..lines {
+                    clock += pace + 1;
+                    log.push((lanes[log.len()], clock * 1_000_000 + (age * 1_000 + line) as i64));
+                }
+                sittings.push(lines);
+            }
+            prop_assert_eq!(read_in_sittings(&log, &sittings, filters_each), log);
+        }
     }
 
     #[test]
-    fn a_lost_anchor_is_a_gap_only_if_what_comes_first_is_new() {
+    fn a_lost_anchor_is_noticed_and_the_last_line_tells_what_is_new() {
         let mut mark = Mark::from(Time(0));
         for at in [10, 20, 30] {
             mark.take(0, Time(at));
         }
         assert_eq!(Resume::new(&mark).sight(Time(10)), Sight::Expected);
-        let mut resume = Resume::new(&mark);
-        assert_eq!(resume.sight(Time(40)), Sight::Gap);
-        assert!(!resume.was_taken(0, Time(40)));
-        let mut resume = Resume::new(&mark);
-        assert_eq!(resume.sight(Time(20)), Sight::Rebased);
-        let taken = [20, 30, 40, 35].map(|at| resume.was_taken(0, Time(at)));
-        assert_eq!(taken, [true, true, false, false]);
+        assert_eq!(Resume::new(&mark).sight(Time(20)), Sight::Elsewhere);
+        let mut resume = Resume::seek_last(&mark);
+        let sights = [20, 30, 30, 40, 35].map(|at| resume.sight(Time(at)));
+        assert_eq!(sights[..3], [Sight::Before; 3]);
+        assert_eq!(sights[3..], [Sight::Expected; 2]);
+        assert!(!resume.was_taken(0, Time(40)) && !resume.is_seeking());
+        assert!(mark.is_past(Time(30)) && !mark.is_past(Time(20)) && !mark.is_past(Time(40)));
+        assert!(mark.hides(Time(5)) && !mark.hides(Time(40)) && !mark.hides(Time(30)));
     }
 
     #[test]

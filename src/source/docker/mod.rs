@@ -12,6 +12,7 @@
 //! | [`lines`] | pieces to lines |
 //! | [`repeats`] | what dockerd says twice |
 //! | [`cursor`] | how to go on exactly |
+//! | [`search`] | finds the place where `since` does not do |
 //! | [`follow`] | reads one container |
 //! | [`table`] | merges containers by time |
 //! | [`scope`] | which containers, and from where |
@@ -19,9 +20,10 @@
 //!
 //! The surprising decision: a resume asks for lines that were read and counts
 //! them off, because the API's only position is a time stamp and stamps repeat
-//! and run out of order by microseconds. What that cannot mend: after a
-//! backward step of the clock an old dockerd (seen: 20.10) filters every line
-//! by `since` and withholds those stamped below the cursor, and says nothing.
+//! and run out of order by microseconds. What that cannot mend: an old dockerd
+//! (seen: 20.10) filters every line by `since`. If the clock stepped back while
+//! nobody read, has passed the place since, and more than 32,768 lines came
+//! meanwhile, those in between are withheld and nothing shows it.
 
 #![expect(
     clippy::disallowed_methods,
@@ -35,6 +37,7 @@ pub mod frames;
 pub mod lines;
 pub mod repeats;
 pub mod scope;
+pub mod search;
 pub mod table;
 pub mod watch;
 
@@ -89,7 +92,7 @@ pub async fn read(
     tx: Sender<Batch>,
 ) -> Result<(), Trouble> {
     let scope = Scope::new(source, plan);
-    let client = Client::connect(&scope.docker).await?;
+    let client = Client::connect(&scope.docker, scope.pace.answer).await?;
     let mut table = Table::default();
     let mut found = client.list(&scope.docker).await?;
     if found.is_empty() {

@@ -3,20 +3,37 @@
 //! [`super::watch`]'s.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use crate::config::plan::{DockerPlan, SourceKind, SourcePlan, Start};
 use crate::model::{SourceId, Time};
 
-use super::client::{Client, Found, Trouble};
+use super::client::{ANSWER_MAX, Client, Found, Trouble};
 use super::cursor::Mark;
 use super::follow::{Follower, SILENCE};
 use super::table::Tracked;
 
 /// Vectors of items a follower may be ahead.
 const AHEAD_MAX: usize = 2;
+
+/// How long a source waits; one that is quiet is not one that hangs.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// For an answer of the engine.
+    pub answer: Duration,
+    /// For a word of a follow stream that is at its end, before it is checked.
+    pub silence: Duration,
+    /// For the next list of containers, when no event asks for one.
+    pub relist: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { answer: ANSWER_MAX, silence: SILENCE, relist: Duration::from_secs(60) }
+    }
+}
 
 /// Names the source, and how it reads.
 pub struct Scope {
@@ -28,6 +45,8 @@ pub struct Scope {
     pub docker: DockerPlan,
     /// Told by every follower after each send.
     pub wake: Arc<Notify>,
+    /// How long it waits.
+    pub pace: Pace,
     start: Start,
     line_bytes_max: usize,
 }
@@ -45,6 +64,7 @@ impl Scope {
             name: plan.name.clone(),
             docker,
             wake: Arc::default(),
+            pace: Pace::default(),
             start: plan.start,
             line_bytes_max: plan.line_bytes_max,
         }
@@ -52,18 +72,17 @@ impl Scope {
 
     /// Where a container that was there before the source begins.
     pub async fn first_mark(&self, client: &Client, id: &str) -> Result<Mark, Trouble> {
-        let at = match self.start {
-            Start::Beginning => Time(0),
-            Start::Ago(span) => now().minus(span),
+        Ok(match self.start {
+            Start::Beginning => Mark::from(Time(0)),
+            Start::Ago(span) => Mark::from(now().minus(span)),
             // After its last line, not now: the engine's clock may be another.
             Start::End => match newest(client, id).await {
-                Ok(newest) => newest.map_or(Time(0), |at| at.shifted(1)),
+                Ok(newest) => newest.map_or(Mark::from(Time(0)), Mark::after),
                 Err(trouble @ Trouble::Unreachable(_)) => return Err(trouble),
                 // What is wrong with it its follower will tell.
-                Err(_) => now(),
+                Err(_) => Mark::from(now()),
             },
-        };
-        Ok(Mark::from(at))
+        })
     }
 
     /// Follows a listed container if it has to be; returns when to look again
@@ -90,7 +109,7 @@ impl Scope {
             id: id.to_owned(),
             mark: tracked.mark.clone(),
             line_bytes_max: self.line_bytes_max,
-            silence: SILENCE,
+            silence: self.pace.silence,
             follow,
             outbox,
             wake: self.wake.clone(),

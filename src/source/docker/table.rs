@@ -25,6 +25,8 @@ pub struct Tracked {
     pub mark: Mark,
     /// dockerd still lists it.
     pub is_listed: bool,
+    /// It runs, or did when last listed.
+    pub is_running: bool,
     /// It started since its follower did, or was never looked at.
     pub needs_look: bool,
     /// Not to be followed before.
@@ -49,6 +51,7 @@ impl Tracked {
         Tracked {
             mark,
             is_listed: true,
+            is_running: true,
             needs_look: true,
             retry_at: None,
             broken: None,
@@ -153,23 +156,28 @@ impl Table {
         }
     }
 
-    /// What the source is, as far as its containers go.
+    /// What the source is, as far as its containers go. One whose log breaks off
+    /// again and again is enough to lose it; a driver that keeps nothing does so
+    /// where no other container that runs can be read.
     pub fn state(&self) -> SourceState {
-        let mut why = None;
-        let mut is_readable = self.containers.is_empty();
+        let (mut broken, mut unreadable) = (None, None);
+        let (mut is_behind, mut is_readable) = (false, false);
+        let does_any_run = self.containers.values().any(|tracked| tracked.is_running);
         for tracked in self.containers.values() {
-            // A connection that breaks once is asked for again before it is told.
-            let broken = tracked.broken.as_ref().filter(|_| tracked.breaks > 1);
-            let is_reading = tracked.broken.is_some() || (tracked.is_followed() && !tracked.is_at_end);
-            match tracked.unreadable.as_ref().or(broken) {
-                Some(text) => why = Some(text.clone()),
-                None if is_reading => return SourceState::Behind,
-                None => is_readable = true,
+            let is_present = tracked.is_running || !does_any_run;
+            if let Some(why) = &tracked.unreadable {
+                unreadable = unreadable.or(is_present.then_some(why));
+                continue;
             }
+            // A connection that breaks once is asked for again before it is told.
+            broken = broken.or(tracked.broken.as_ref().filter(|_| tracked.breaks > 1));
+            is_behind |= tracked.broken.is_some() || (tracked.is_followed() && !tracked.is_at_end);
+            is_readable |= is_present;
         }
-        match why {
-            Some(why) if !is_readable => SourceState::Lost { why },
-            _ => SourceState::Live,
+        match broken.or(unreadable.filter(|_| !is_readable)) {
+            Some(why) => SourceState::Lost { why: why.clone() },
+            None if is_behind => SourceState::Behind,
+            None => SourceState::Live,
         }
     }
 

@@ -35,11 +35,12 @@ const BATCHES_MAX: usize = 16;
 const GATHER: Duration = Duration::from_millis(20);
 /// What a container that is read up may keep the others waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
-const RELIST: Duration = Duration::from_secs(60);
 /// Events come in bursts.
 const RELIST_SOON: Duration = Duration::from_millis(30);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(15);
+/// Between two followers of a container whose log breaks off.
+const BREAK_MAX: Duration = Duration::from_secs(5);
 /// A new or restarted container makes a live source `Behind` only after this.
 const BEHIND_AFTER: Duration = Duration::from_secs(1);
 
@@ -139,7 +140,7 @@ impl Watch {
     /// One connection to the engine, for as long as it answers.
     async fn sit(&mut self, retry: &mut Duration) -> Result<(), Stop> {
         loop {
-            let client = Client::connect(&self.scope.docker).await?;
+            let client = Client::connect(&self.scope.docker, self.scope.pace.answer).await?;
             let mut events = client.events(&self.scope.docker);
             for tracked in self.table.containers.values_mut() {
                 tracked.needs_look = true;
@@ -207,8 +208,9 @@ impl Watch {
                     tracked.needs_look = true;
                     tracked.breaks = tracked.breaks.saturating_add(1);
                     tracked.broken = Some(why);
-                    tracked.retry_at = Some(Instant::now() + Duration::from_secs(1));
-                    self.relist_at = self.relist_at.min(Instant::now() + Duration::from_millis(200));
+                    let pause = RETRY_MIN.saturating_mul(1 << (tracked.breaks - 1).min(10)).min(BREAK_MAX);
+                    tracked.retry_at = Some(Instant::now() + pause);
+                    self.relist_at = self.relist_at.min(Instant::now() + RETRY_MIN);
                     continue;
                 }
             }
@@ -218,7 +220,7 @@ impl Watch {
 
     /// Compares the engine's containers with the table.
     async fn relist(&mut self, client: &Client) -> Result<(), Stop> {
-        self.relist_at = Instant::now() + RELIST;
+        self.relist_at = Instant::now() + self.scope.pace.relist;
         let mut found = client.list(&self.scope.docker).await?;
         self.bound(&mut found);
         for tracked in self.table.containers.values_mut() {
@@ -235,6 +237,7 @@ impl Watch {
             }
             if let Some(tracked) = self.table.containers.get_mut(&container.id) {
                 tracked.is_listed = true;
+                tracked.is_running = container.is_running;
                 if let Some(again_at) = self.scope.see_to(client, container, tracked) {
                     self.relist_at = self.relist_at.min(again_at);
                 }

@@ -4,35 +4,58 @@
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::time::{Duration, Instant};
-
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use tocsin::model::Channel;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A dockerd of our own; ended by its own pid when dropped.
 pub struct Engine {
     dir: tempfile::TempDir,
-    dockerd: Child,
+    options: Vec<String>,
+    /// In whose mount namespace it runs, by process id.
+    beside: Option<u32>,
+    dockerd: Mutex<Child>,
 }
 
 impl Engine {
     /// Starts it in a directory of its own, with one image, `busy`.
     pub fn start() -> Result<Engine, String> {
+        Engine::with(&[], None)
+    }
+
+    /// One that several tests use at the same time, so nobody may end it.
+    pub fn shared() -> Result<Arc<Engine>, String> {
+        static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(engine) = shared.upgrade() {
+            return Ok(engine);
+        }
+        let engine = Arc::new(Engine::start()?);
+        *shared = Arc::downgrade(&engine);
+        Ok(engine)
+    }
+
+    /// The same with further options, and in the mount namespace of a process.
+    pub fn with(options: &[&str], beside: Option<u32>) -> Result<Engine, String> {
         // SAFETY: geteuid has no preconditions.
         if unsafe { libc::geteuid() } != 0 {
             return Err("dockerd needs root".to_owned());
         }
         let dir = tempfile::Builder::new().prefix("dk").tempdir().map_err(|e| e.to_string())?;
-        let dockerd = launch(dir.path())?;
-        let engine = Engine { dir, dockerd };
+        let options: Vec<String> = options.iter().map(|&o| o.to_owned()).collect();
+        let dockerd = Mutex::new(launch(dir.path(), &options, beside)?);
+        let engine = Engine { dir, options, beside, dockerd };
         engine.wait_until_up()?;
         engine.import_image()?;
         Ok(engine)
+    }
+
+    /// Its folder: socket `d.sock`, log `log`.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     /// As `host` of a source.
@@ -56,7 +79,7 @@ impl Engine {
         let bin = self.dir.path().join("root/bin");
         std::fs::create_dir_all(&bin).map_err(|e| e.to_string())?;
         std::fs::copy("/bin/busybox", bin.join("busybox")).map_err(|e| format!("busybox: {e}"))?;
-        for name in ["sh", "usleep", "head", "tr", "sleep", "seq"] {
+        for name in ["sh", "usleep", "head", "tr", "sleep", "seq", "cat", "yes"] {
             std::os::unix::fs::symlink("busybox", bin.join(name)).map_err(|e| e.to_string())?;
         }
         let tar = self.dir.path().join("root.tar");
@@ -105,10 +128,59 @@ impl Engine {
     }
 
     /// Ends dockerd and starts it again over the same data.
-    pub fn restart(&mut self) {
-        end(&mut self.dockerd);
-        self.dockerd = launch(self.dir.path()).unwrap_or_else(|e| panic!("{e}"));
+    pub fn restart(&self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Ends dockerd, and its containers unless it leaves them running.
+    pub fn stop(&self) {
+        end(&mut self.child());
+    }
+
+    /// Ends dockerd wherever it is.
+    pub fn kill(&self) {
+        let mut child = self.child();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        self.forget_containerd();
+    }
+
+    /// dockerd's containerd ends with it; until somebody has waited for it, the
+    /// next dockerd believes that it runs.
+    fn forget_containerd(&self) {
+        let file = self.dir.path().join("exec/containerd/containerd.pid");
+        let Ok(pid) = std::fs::read_to_string(&file) else { return };
+        let until = Instant::now() + DEADLINE;
+        while let Ok(stat) = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
+            && !stat.contains(") Z ")
+        {
+            assert!(Instant::now() < until, "containerd does not end");
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        let _ = std::fs::remove_file(file);
+    }
+
+    /// After [`Engine::stop`] or [`Engine::kill`].
+    pub fn start_again(&self) {
+        let started = launch(self.dir.path(), &self.options, self.beside);
+        *self.child() = started.unwrap_or_else(|e| panic!("{e}"));
         self.wait_until_up().unwrap_or_else(|e| panic!("{e}"));
+    }
+
+    /// Sends dockerd a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the pid is that of a child not waited for yet.
+        assert_eq!(unsafe { libc::kill(self.child().id() as i32, signal) }, 0);
+    }
+
+    fn child(&self) -> std::sync::MutexGuard<'_, Child> {
+        self.dockerd.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Writes to a container's standard output.
+    pub fn say(&self, id: &str, script: &str) {
+        self.docker(&["exec", id, "sh", "-c", &format!("{{ {script}; }} >/proc/1/fd/1 2>/proc/1/fd/2")]);
     }
 
     /// The engine's own file of a container's log.
@@ -139,21 +211,70 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        // One that was stopped or killed is needed to end its containers.
+        self.signal_quietly(libc::SIGCONT);
+        let is_over = self.child().try_wait().is_ok_and(|status| status.is_some());
+        if is_over && let Ok(child) = launch(self.dir.path(), &self.options, self.beside) {
+            *self.child() = child;
+            let _ = self.wait_until_up();
+        }
         if let Ok(ids) = self.try_docker(&["ps", "-aq"]) {
             let ids: Vec<&str> = ids.split_whitespace().collect();
             let _ = self.try_docker(&[&["rm", "-f"], &ids[..]].concat());
         }
-        end(&mut self.dockerd);
+        self.stop();
+        // A dockerd that was killed has left it.
+        let data = std::ffi::CString::new(self.dir.path().join("data").display().to_string());
+        if let Ok(data) = data {
+            // SAFETY: the path is a C string; what is no mount is refused.
+            unsafe { libc::umount2(data.as_ptr(), libc::MNT_DETACH) };
+        }
     }
 }
 
-fn launch(dir: &Path) -> Result<Child, String> {
+impl Engine {
+    fn signal_quietly(&self, signal: i32) {
+        let mut child = self.child();
+        if child.try_wait().is_ok_and(|status| status.is_none()) {
+            // SAFETY: the pid is that of a child not waited for yet.
+            unsafe { libc::kill(child.id() as i32, signal) };
+        }
+    }
+}
+
+/// Starts processes on a thread that outlives every test: they are to end with
+/// the program, and the kernel looks at the thread that started them.
+fn spawn(command: Command) -> std::io::Result<Child> {
+    type Order = (Command, mpsc::Sender<std::io::Result<Child>>);
+    static KEEPER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let keeper = KEEPER.get_or_init(|| {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in inbox {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (answer, started) = mpsc::channel();
+    keeper.lock().unwrap_or_else(|e| e.into_inner()).send((command, answer)).unwrap();
+    started.recv().unwrap()
+}
+
+fn launch(dir: &Path, options: &[String], beside: Option<u32>) -> Result<Child, String> {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(dir.join("log"))
         .map_err(|e| e.to_string())?;
-    let mut command = Command::new("dockerd");
+    let mut command = match beside {
+        None => Command::new("dockerd"),
+        Some(pid) => {
+            let mut command = Command::new("nsenter");
+            command.args(["-t", &pid.to_string(), "-m", "dockerd"]);
+            command
+        }
+    };
     command
         .arg("--data-root")
         .arg(dir.join("data"))
@@ -164,6 +285,7 @@ fn launch(dir: &Path) -> Result<Child, String> {
         .arg("-H")
         .arg(format!("unix://{}/d.sock", dir.display()))
         .args(["--storage-driver", "vfs", "--bridge", "none", "--iptables=false"])
+        .args(options)
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(|e| e.to_string())?)
         .stderr(log);
@@ -174,67 +296,11 @@ fn launch(dir: &Path) -> Result<Child, String> {
             Ok(())
         });
     }
-    command.spawn().map_err(|e| format!("dockerd: {e}"))
+    spawn(command).map_err(|e| format!("dockerd: {e}"))
 }
 
 fn end(child: &mut Child) {
     // SAFETY: the pid is that of a child not waited for yet.
     unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
     let _ = child.wait();
-}
-
-/// Stands between a source and the engine, and can swallow what the first
-/// follow stream has yet to say.
-pub struct Proxy {
-    /// As `host` of a source.
-    pub socket: String,
-    /// Once true, the first follow stream says no more.
-    pub swallows: Arc<AtomicBool>,
-}
-
-impl Proxy {
-    pub fn before(engine: &Engine) -> Proxy {
-        let path = engine.dir.path().join("proxy.sock");
-        let listener = tokio::net::UnixListener::bind(&path).unwrap();
-        let swallows = Arc::new(AtomicBool::new(false));
-        let flag = swallows.clone();
-        let target = engine.dir.path().join("d.sock");
-        tokio::spawn(async move {
-            let has_followed = Arc::new(AtomicBool::new(false));
-            while let Ok((client, _)) = listener.accept().await {
-                let server = tokio::net::UnixStream::connect(&target).await.unwrap();
-                tokio::spawn(pass(client, server, flag.clone(), has_followed.clone()));
-            }
-        });
-        Proxy { socket: format!("unix://{}", path.display()), swallows }
-    }
-}
-
-async fn pass(
-    mut client: tokio::net::UnixStream,
-    mut server: tokio::net::UnixStream,
-    swallows: Arc<AtomicBool>,
-    has_followed: Arc<AtomicBool>,
-) {
-    let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
-    let mut is_first_follow = false;
-    loop {
-        tokio::select! {
-            Ok(count) = client.read(&mut asked) => {
-                if count == 0 || server.write_all(&asked[..count]).await.is_err() {
-                    return;
-                }
-                if String::from_utf8_lossy(&asked[..count]).contains("follow=1") {
-                    is_first_follow = !has_followed.swap(true, Ordering::Relaxed);
-                }
-            }
-            Ok(count) = server.read(&mut answered) => {
-                let is_swallowed = is_first_follow && swallows.load(Ordering::Relaxed);
-                if count == 0 || (!is_swallowed && client.write_all(&answered[..count]).await.is_err()) {
-                    return;
-                }
-            }
-            else => return,
-        }
-    }
 }

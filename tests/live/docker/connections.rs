@@ -1,0 +1,125 @@
+//! Connections that break, hang or are refused, between the source and an engine
+//! that is well; and an engine that hangs.
+
+use std::sync::atomic::Ordering;
+
+use tocsin::config::plan::Start;
+
+use super::proxy::{CUTS, Proxy};
+use super::reader::Reader;
+use super::{on_own, on_shared};
+
+#[test]
+fn streams_cut_in_the_middle_of_frames_lose_and_repeat_nothing() {
+    on_shared(async |engine| {
+        let script = "x=$(head -c 40000 /dev/zero | tr '\\0' x); \
+                      for i in $(seq 400); do echo $i; echo e$i >&2; [ $((i % 50)) = 0 ] && echo $x; usleep 5000; done; \
+                      sleep 1000";
+        for (service, options) in [("cut", &[][..]), ("cut-tty", &["-t"])] {
+            let proxy = Proxy::before(engine);
+            proxy.fault.cut_after.store(900, Ordering::SeqCst);
+            let mut reader = Reader::new(engine, service, Start::Beginning).at(&proxy.host).hasty();
+            reader.sit();
+            reader.until_live().await;
+            let id = engine.run(service, options, script);
+            reader.until("all lines", |r| r.lines.len() >= 808).await;
+            reader.until_live().await;
+            reader.leave().await;
+            assert_eq!(proxy.fault.cuts.load(Ordering::SeqCst), CUTS);
+            assert_eq!((reader.lines.len(), reader.gaps.len()), (808, 0), "{service}");
+            if options.is_empty() {
+                reader.assert_exact(&id, &engine.truth(&id));
+            } else {
+                let lines: Vec<&str> =
+                    reader.texts().into_iter().filter(|t| !t.contains(['x', 'e'])).collect();
+                let want: Vec<String> = (1..=400).map(|i| i.to_string()).collect();
+                assert!(lines == want);
+            }
+            engine.docker(&["rm", "-f", &id]);
+        }
+    });
+}
+
+/// Known of dockerd after rotations; here a proxy swallows the stream.
+#[test]
+fn a_follow_stream_that_hangs_is_noticed() {
+    on_shared(async |engine| {
+        let id = engine.run("hang", &[], "for i in $(seq 100); do echo $i; done; sleep 1000");
+        let proxy = Proxy::before(engine);
+        let mut reader = Reader::new(engine, "hang", Start::Beginning).at(&proxy.host).hasty();
+        reader.sit();
+        reader.until_line("100").await;
+        reader.until_live().await;
+        proxy.fault.swallows_first.store(true, Ordering::SeqCst);
+        engine.say(&id, "echo after");
+        reader.until_line("after").await;
+        assert_eq!((reader.lines.len(), reader.gaps.len()), (101, 0));
+        engine.docker(&["rm", "-f", &id]);
+    });
+}
+
+#[test]
+fn connections_that_are_open_and_say_nothing_are_lost_and_recovered() {
+    on_shared(async |engine| {
+        let id = engine.run("mum", &[], "echo 1; sleep 1000");
+        let proxy = Proxy::before(engine);
+        let mut reader = Reader::new(engine, "mum", Start::Beginning).at(&proxy.host).hasty();
+        reader.sit();
+        reader.until_line("1").await;
+        reader.until_live().await;
+        proxy.fault.swallows.store(true, Ordering::SeqCst);
+        engine.say(&id, "echo 2");
+        reader.until_lost("does not answer").await;
+        assert_eq!(reader.lines.len(), 1);
+        proxy.fault.swallows.store(false, Ordering::SeqCst);
+        engine.say(&id, "echo 3");
+        reader.until_line("3").await;
+        reader.until_live().await;
+        assert_eq!((reader.texts(), reader.gaps.len()), (vec!["1", "2", "3"], 0));
+        engine.docker(&["rm", "-f", &id]);
+    });
+}
+
+#[test]
+fn an_engine_that_refuses_for_a_while_is_lost_and_recovered() {
+    on_shared(async |engine| {
+        let id = engine.run("sick", &[], "echo 1; sleep 1000");
+        let proxy = Proxy::before(engine);
+        let mut reader = Reader::new(engine, "sick", Start::Beginning).at(&proxy.host).hasty();
+        reader.sit();
+        reader.until_line("1").await;
+        reader.until_live().await;
+        proxy.fault.refuses.store(true, Ordering::SeqCst);
+        engine.say(&id, "echo 2");
+        reader.until_lost("500").await;
+        proxy.fault.refuses.store(false, Ordering::SeqCst);
+        engine.say(&id, "echo 3");
+        reader.until_line("3").await;
+        reader.until_live().await;
+        assert_eq!((reader.texts(), reader.gaps.len()), (vec!["1", "2", "3"], 0));
+        engine.docker(&["rm", "-f", &id]);
+    });
+}
+
+/// The socket takes connections, nobody serves them.
+#[test]
+fn a_dockerd_that_stands_still_is_lost_and_recovered() {
+    on_own(&[], async |engine| {
+        let script = "i=0; while :; do echo $i; i=$((i+1)); usleep 20000; done";
+        let id = engine.run("still", &[], script);
+        let mut reader = Reader::new(engine, "still", Start::Beginning).hasty();
+        reader.sit();
+        reader.until("some lines", |r| r.lines.len() > 10).await;
+        engine.signal(libc::SIGSTOP);
+        reader.until_lost("does not answer").await;
+        let before = reader.lines.len();
+        engine.signal(libc::SIGCONT);
+        reader.until("more lines", |r| r.lines.len() > before + 10).await;
+        engine.docker(&["kill", &id]);
+        let truth = engine.truth(&id);
+        reader.until("all lines", |r| r.lines.len() >= truth.len()).await;
+        reader.until_live().await;
+        reader.assert_exact(&id, &truth);
+        assert_eq!(reader.gaps.len(), 0);
+    });
+}
