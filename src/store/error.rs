@@ -107,7 +107,8 @@ pub enum Error {
     /// The file was removed or replaced while it was open: what is written
     /// from here on would be lost.
     #[error(
-        "state file {} was removed or replaced while in use; restart tocsin, or put it back",
+        "state file {} was removed or replaced while in use; put it back, or leave its place empty and \
+         it is written anew from memory; or restart tocsin",
         path.display()
     )]
     Gone {

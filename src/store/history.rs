@@ -61,11 +61,14 @@ impl Store {
     }
 
     /// Forgets what ended more than `history_for` before `now`, and what is
-    /// over the limits in number. Gives the number of rows that went.
+    /// over the limits in number; what that leaves empty in the file is given
+    /// back to the disk bit by bit. Gives the number of rows that went.
     pub fn prune(&mut self, history_for: Duration, now: Time) -> Result<usize, Error> {
-        self.write(
-            |sql| Ok(prune(sql, now.minus(history_for))? + super::outbox::trim(sql, history_for, now)?),
-        )
+        self.write(|sql| {
+            let gone = prune(sql, now.minus(history_for))? + super::outbox::trim(sql, history_for, now)?;
+            super::upkeep::shrink(sql)?;
+            Ok(gone)
+        })
     }
 }
 

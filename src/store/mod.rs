@@ -28,6 +28,7 @@ mod open;
 mod outbox;
 mod saved;
 mod schema;
+mod trial;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use inspect::{Inspection, backup, inspect};
 pub use outbox::{Claimed, IN_FLIGHT_MAX, LATE_AFTER, PENDING_MAX};
 pub use saved::Loaded;
 pub use schema::Identity;
+pub use trial::{Mark, Remains, Trial};
 pub use upkeep::{Checkpointer, LogSize};
 
 use crate::model::{Cursor, Incident, Outgoing, SavedRow, Time, Transition};
@@ -152,6 +154,17 @@ impl Store {
     /// The state file, or `:memory:`.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes a fresh file of the same identity, and an empty one, where this
+    /// one's was removed or set aside; [`Error::Gone`] while anything stands
+    /// in its place. On an error this store goes on with the file it has.
+    pub fn remake(&mut self) -> Result<(), Error> {
+        let Some(files) = &mut self.files else { return Ok(()) };
+        if !files.are_in_place() {
+            self.connection = open::remake(&self.path, files, &self.identity)?;
+        }
+        Ok(())
     }
 
     /// One transaction; on the disk when it returns. On an error nothing of

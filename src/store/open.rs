@@ -84,16 +84,46 @@ pub(super) fn open(dir: &Path) -> Result<Opened, Error> {
         Err(error) => return Err(Error::from_io(&path, error)),
     };
     if is_new {
-        create(&dir, &path)?;
+        let identity =
+            Identity::random().map_err(|error| Error::from_io(&path, io::Error::other(error.to_string())))?;
+        create(&dir, &path, &identity)?;
     }
     let path = fs::canonicalize(&path).map_err(|error| Error::from_io(&path, error))?;
     check_header(&path)?;
     let connection = connect(&path)?;
-    for path in [path.clone(), beside(&path, "-wal")] {
-        let found = inode(&path).map_err(|error| Error::from_io(&path, error))?;
-        files.opened.push((path, found));
-    }
+    files.opened = opened(&path)?;
     Ok(Opened { connection, path, files, is_new })
+}
+
+/// A fresh file of the same identity where the open one was removed or set
+/// aside, folder and all; [`Error::Gone`] while anything stands in its place.
+/// The old connection must be closed by then, or stay moved: SQLite deletes no
+/// log of a file that has moved.
+pub(super) fn remake(path: &Path, files: &mut Files, identity: &Identity) -> Result<Connection, Error> {
+    let dir = folder(path.parent().unwrap_or(Path::new("/")))?;
+    let is_taken = |path: &Path| fs::symlink_metadata(path).is_ok();
+    if is_taken(path) || is_taken(&beside(path, "-wal")) {
+        return Err(Error::Gone { path: path.to_owned() });
+    }
+    let held = files.lock.metadata().map(|held| (held.dev(), held.ino()));
+    let held = held.map_err(|error| Error::from_io(&dir, error))?;
+    if inode(&dir.join(LOCK)).ok() != Some(held) {
+        files.lock = lock(&dir)?;
+    }
+    create(&dir, path, identity)?;
+    let connection = connect(path)?;
+    files.opened = opened(path)?;
+    Ok(connection)
+}
+
+fn opened(path: &Path) -> Result<Vec<(PathBuf, (u64, u64))>, Error> {
+    let all = [path.to_owned(), beside(path, "-wal")];
+    all.into_iter()
+        .map(|path| match inode(&path) {
+            Ok(found) => Ok((path, found)),
+            Err(error) => Err(Error::from_io(&path, error)),
+        })
+        .collect()
 }
 
 /// Opens the state file for reading only, beside a daemon that may hold it.
@@ -175,7 +205,7 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
-fn create(dir: &Path, path: &Path) -> Result<(), Error> {
+fn create(dir: &Path, path: &Path, identity: &Identity) -> Result<(), Error> {
     if fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0) {
         let why = "it is gone, and its write-ahead log is still there".to_owned();
         return Err(Error::Damaged { path: path.to_owned(), why });
@@ -189,10 +219,11 @@ fn create(dir: &Path, path: &Path) -> Result<(), Error> {
         }
     }
     let file = create_private(&draft).map_err(io)?;
-    let identity = Identity::random().map_err(|error| io(io::Error::other(error.to_string())))?;
     let sql = |error| Error::from_sqlite(&draft, error);
     let mut connection = Connection::open_with_flags(&draft, writable()).map_err(sql)?;
-    schema::migrate(&mut connection, Some(&identity)).map_err(sql)?;
+    // Only before the first table: what pruning frees can be given back.
+    connection.pragma_update(None, "auto_vacuum", "incremental").map_err(sql)?;
+    schema::migrate(&mut connection, Some(identity)).map_err(sql)?;
     connection.close().map_err(|(_, error)| sql(error))?;
     file.sync_all().map_err(io)?;
     fs::rename(&draft, path).map_err(io)?;

@@ -1,18 +1,24 @@
-//! Care for the file: checkpoints and size.
+//! Care for the file: checkpoints, size, and whether it is still whole.
 //!
 //! A commit only appends to the write-ahead log; moving the log into the file
-//! costs syncs, so it is done when the daemon is idle, or beside it by a
-//! [`Checkpointer`] on a thread of its own. A passive checkpoint waits for
-//! nobody and makes nobody wait; the limit set at opening is the backstop if
-//! none is ever asked for.
+//! costs syncs and a check reads all of it, so both are done beside the writer
+//! by a [`Checkpointer`] on a thread of its own. A passive checkpoint waits
+//! for nobody and makes nobody wait; the limit set at opening is the backstop
+//! if none is ever asked for. Space is given back in small steps, for each is
+//! a write of the writer's.
 
 use std::fs;
 use std::path::PathBuf;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::open::beside;
+use super::open::{self, beside};
 use super::{Error, Store};
+
+/// Empty pages that stay in the file: 1 MiB.
+const PAGES_KEPT: i64 = 256;
+/// Empty pages given back in one step: 8 MiB.
+const PAGES_AT_ONCE: i64 = 2_048;
 
 /// The write-ahead log, in pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +37,18 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
+    /// The file as it stands on the disk is whole, or [`Error::Damaged`]. The
+    /// writer may not notice: it has in its memory what it last read.
+    pub fn check(&mut self) -> Result<(), Error> {
+        let sql = |error| Error::from_sqlite(&self.path, error);
+        // Its own memory too would hide what happened to the disk since.
+        self.connection.release_memory().map_err(sql)?;
+        match open::first_fault(&self.connection, "quick_check").map_err(sql)? {
+            Some(why) => Err(Error::Damaged { path: self.path.clone(), why }),
+            None => Ok(()),
+        }
+    }
+
     /// One passive checkpoint.
     pub fn run(&mut self) -> Result<LogSize, Error> {
         checkpoint(&self.connection).map_err(|error| Error::from_sqlite(&self.path, error))
@@ -38,11 +56,6 @@ impl Checkpointer {
 }
 
 impl Store {
-    /// One passive checkpoint on the writer's connection; for an idle moment.
-    pub fn checkpoint_passive(&mut self) -> Result<LogSize, Error> {
-        self.read(checkpoint)
-    }
-
     /// For a thread that checkpoints beside the writer; `None` in memory.
     /// Drop it before the store.
     pub fn checkpointer(&self) -> Result<Option<Checkpointer>, Error> {
@@ -67,6 +80,19 @@ impl Store {
         let files = ["", "-wal", "-shm"].map(|suffix| beside(&self.path, suffix));
         Ok(files.iter().filter_map(|file| fs::metadata(file).ok()).map(|found| found.len()).sum())
     }
+}
+
+/// Gives back some of the pages that stand empty, leaving a few for use.
+pub(super) fn shrink(sql: &Connection) -> rusqlite::Result<()> {
+    let empty: i64 = sql.query_row("PRAGMA freelist_count", (), |row| row.get(0))?;
+    let spare = (empty - PAGES_KEPT).min(PAGES_AT_ONCE);
+    if spare > 0 {
+        // One page for each row that is asked for.
+        let mut step = sql.prepare(&format!("PRAGMA incremental_vacuum({spare})"))?;
+        let mut rows = step.query(())?;
+        while rows.next()?.is_some() {}
+    }
+    Ok(())
 }
 
 fn checkpoint(sql: &Connection) -> rusqlite::Result<LogSize> {

@@ -209,10 +209,79 @@ fn a_checkpointer_moves_the_log_beside_the_writer() {
     store.commit(Commit { cursors: &[cursor("a", "1")], ..Commit::default() }).unwrap();
     let log = beside.run().unwrap();
     assert!(log.pages > 0 && log.moved == log.pages, "{log:?}");
-    store.commit(Commit { cursors: &[cursor("a", "2")], ..Commit::default() }).unwrap();
-    let log = store.checkpoint_passive().unwrap();
-    assert!(log.pages > 0 && log.moved == log.pages, "{log:?}");
     assert!(Store::memory().unwrap().checkpointer().unwrap().is_none());
+}
+
+#[test]
+fn what_pruning_frees_is_given_back_to_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let mut beside = store.checkpointer().unwrap().unwrap();
+    let long = |number| Incident {
+        annotations: BTreeMap::from([("description".to_owned(), "x".repeat(2_000))]),
+        ..incident(number, Some(at(5)))
+    };
+    let incidents: Vec<Incident> = (1..=5_000).map(long).collect();
+    store.commit(Commit { incidents: &incidents, ..Commit::default() }).unwrap();
+    beside.run().unwrap();
+    let file = || std::fs::metadata(dir.path().join("state.db")).unwrap().len();
+    let before = file();
+    assert!(before > 10_000_000, "{before}");
+    // Bit by bit: each step is a write that a commit waits for.
+    for _ in 0..5 {
+        store.prune(Duration::from_secs(1), at(1_000)).unwrap();
+        beside.run().unwrap();
+    }
+    assert!(file() < 2_000_000, "{} of {before}", file());
+    assert!(store.integrity().unwrap().is_sound());
+}
+
+#[test]
+fn damage_that_the_writer_does_not_see_is_found_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = filled(dir.path());
+    let store = Store::open(dir.path()).unwrap();
+    let mut beside = store.checkpointer().unwrap().unwrap();
+    beside.check().unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for page in 2..file.metadata().unwrap().len() / 4096 {
+        std::os::unix::fs::FileExt::write_at(&file, &[0xa5; 512], page * 4096).unwrap();
+    }
+    let found = beside.check();
+    assert!(matches!(found, Err(Error::Damaged { .. })), "{found:?}");
+}
+
+#[test]
+fn a_state_that_was_removed_is_made_anew_only_where_nothing_stands() {
+    for with_folder in [true, false] {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("state");
+        std::fs::create_dir(&dir).unwrap();
+        filled(&dir);
+        let mut store = Store::open(&dir).unwrap();
+        let beside = store.checkpointer().unwrap();
+        let memory = store.to_memory().unwrap();
+        store.remake().unwrap();
+        store.commit(Commit::default()).unwrap();
+        if with_folder {
+            std::fs::remove_dir_all(&dir).unwrap();
+            assert!(matches!(store.remake(), Err(Error::Missing { .. })));
+            std::fs::create_dir(&dir).unwrap();
+        } else {
+            std::fs::remove_file(dir.join("state.db")).unwrap();
+            assert!(matches!(store.remake(), Err(Error::Gone { .. })), "its log is there yet");
+            std::fs::remove_file(dir.join("state.db-wal")).unwrap();
+        }
+        store.remake().unwrap();
+        drop(beside);
+        store.take_over(&memory).unwrap();
+        assert!(matches!(Store::open(&dir), Err(Error::InUse { .. })), "the lock is held");
+        let (key, rows) = (memory.digest_key(), memory.load(KINDS).unwrap().saved);
+        drop(store);
+        let again = Store::open(&dir).unwrap();
+        assert_eq!((again.digest_key(), again.load(KINDS).unwrap().saved), (key, rows));
+        assert!(again.integrity().unwrap().is_sound());
+    }
 }
 
 #[test]
