@@ -4,9 +4,12 @@
 //! published says that it is not durable. Where the disk cannot even be read,
 //! memory begins empty, so that what fires is told all the same, and what the
 //! disk lacks is kept for it. Every few seconds the disk is tried, and once it
-//! takes writes everything is put back in one transaction. A crash in between
-//! goes on from the disk's last commit: the lines since are read again, and
-//! what was told meanwhile is told again with the same ids.
+//! takes writes everything is put back in one transaction. A file that was
+//! removed or set aside is made anew where nothing stands in its place, as
+//! long as memory holds all there is; one that is damaged is never written to
+//! again. A crash in between goes on from the disk's last commit: the lines
+//! since are read again, and what was told meanwhile is told again with the
+//! same ids.
 
 use std::time::Duration;
 
@@ -83,9 +86,23 @@ impl<L: Ledger> Fallback<L> {
         })
     }
 
-    /// Prunes and cares for the file.
-    pub fn upkeep(&mut self, history_for: Duration, now: Now) -> Result<(), Error> {
-        self.store.upkeep(history_for, now.wall)
+    /// Forgets what is older than `history_for`.
+    pub fn prune(&mut self, history_for: Duration, now: Now) -> Result<usize, Error> {
+        self.store.prune(history_for, now.wall)
+    }
+
+    /// The file was found to be damaged, and `error` says so.
+    pub fn condemn(&mut self, error: &Error, now: Now) {
+        if let Error::Damaged { why, .. } = error {
+            self.store.condemn(why);
+            self.go_on_in_memory(error, now);
+        }
+    }
+
+    /// What [`Fallback::into_stores`] would give can be gone on from.
+    pub fn check(&self, kinds: &[&'static str]) -> Result<(), Error> {
+        let next = self.unsaved.as_ref().and(self.disk.as_ref()).unwrap_or(&self.store);
+        next.load(kinds).map(drop)
     }
 
     /// The disk takes nothing: the whole state goes to memory.
@@ -121,10 +138,14 @@ impl<L: Ledger> Fallback<L> {
         let Some(mut disk) = self.disk.take() else { return false };
         self.disk_again_at = now.monotonic.plus(DISK_AGAIN);
         let tried = match &self.unsaved {
-            None => disk.take_over(&self.store),
+            None => disk.take_over(&self.store).or_else(|error| match error {
+                Error::Gone { .. } => disk.remake().and_then(|()| disk.take_over(&self.store)),
+                other => Err(other),
+            }),
             Some(unsaved) => unsaved.commit_to(&mut disk, now.wall),
         };
-        if tried.is_err() {
+        if let Err(error) = tried {
+            self.trouble = Some(with_causes(&error));
             self.disk = Some(disk);
             return false;
         }

@@ -33,14 +33,24 @@ pub trait Ledger: Sized {
     fn outbox_views(&self) -> Result<Vec<OutboxView>, Error>;
     /// Ended incidents, newest first.
     fn past(&self, limit: usize, before: Option<u64>) -> Result<Vec<Incident>, Error>;
-    /// Forgets what is older than `history_for`, and cares for the file.
-    fn upkeep(&mut self, history_for: Duration, now: Time) -> Result<(), Error>;
+    /// Forgets what is older than `history_for`.
+    fn prune(&mut self, history_for: Duration, now: Time) -> Result<usize, Error>;
     /// Its twin in memory, with everything that is in this one.
     fn to_memory(&self) -> Result<Self, Error>;
     /// Its twin in memory, empty.
     fn to_empty_memory(&self) -> Result<Self, Error>;
     /// Replaces everything in this one by what is in `other`.
     fn take_over(&mut self, other: &Self) -> Result<(), Error>;
+    /// A fresh and empty one where this one's file was removed or set aside.
+    fn remake(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+    /// The file is damaged: nothing is written to it any more.
+    fn condemn(&mut self, _why: &str) {}
+    /// What it takes on the disk, or in memory.
+    fn bytes(&self) -> u64 {
+        0
+    }
 }
 
 impl Ledger for Store {
@@ -88,12 +98,8 @@ impl Ledger for Store {
         self.past(limit, before)
     }
 
-    fn upkeep(&mut self, history_for: Duration, now: Time) -> Result<(), Error> {
-        // A history that cannot be pruned must not keep the log from being
-        // moved into the file.
-        let pruned = self.prune(history_for, now).map(|_| ());
-        self.checkpoint_passive()?;
-        pruned
+    fn prune(&mut self, history_for: Duration, now: Time) -> Result<usize, Error> {
+        self.prune(history_for, now)
     }
 
     fn to_memory(&self) -> Result<Store, Error> {
@@ -106,5 +112,17 @@ impl Ledger for Store {
 
     fn take_over(&mut self, other: &Store) -> Result<(), Error> {
         self.take_over(other)
+    }
+
+    fn remake(&mut self) -> Result<(), Error> {
+        self.remake()
+    }
+
+    fn condemn(&mut self, why: &str) {
+        self.condemn(why);
+    }
+
+    fn bytes(&self) -> u64 {
+        self.state_bytes().unwrap_or(0)
     }
 }

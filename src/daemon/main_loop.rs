@@ -14,9 +14,9 @@ use super::deliver::{self, Deliveries};
 use super::fallback::Stores;
 use super::monitor::{Monitor, Step};
 use super::vitals::{self, Vitals};
-use super::{Command, Load, service};
+use super::{Command, Load, service, with_causes};
 use crate::clock;
-use crate::config::Plan;
+use crate::config::{Loaded, Plan};
 use crate::store::Store;
 
 /// The loop looks around at least so often.
@@ -139,6 +139,7 @@ impl MainLoop {
             Command::HeartbeatAnswered(answer) => {
                 self.monitor.picture().heartbeat_error(vitals::heartbeat_error(answer));
             }
+            Command::Damaged(error) => self.monitor.condemn(&error, clock::now()),
             Command::Reload(answer) => return self.reload(answer, load),
         }
         None
@@ -151,12 +152,9 @@ impl MainLoop {
         load: &Load,
     ) -> Option<Outcome> {
         service::reloading();
-        let result = load().map_err(|problems| problems.to_string()).and_then(|loaded| {
-            deliver::senders(&loaded.plan).map_err(|e| e.to_string())?;
-            Ok(loaded)
-        });
-        let told =
-            result.as_ref().map(|_| "the configuration was read again".to_owned()).map_err(Clone::clone);
+        let result = self.load(load);
+        let told = result.as_ref().map(|_| "the configuration was read again".to_owned());
+        let told = told.map_err(|(_, why)| why.clone());
         if let Some(answer) = answer {
             // Who asked may have gone.
             let _ = answer.send(told);
@@ -166,14 +164,24 @@ impl MainLoop {
                 log::info!("the configuration was read again");
                 Some(Outcome::Reloaded(Arc::new(loaded.plan)))
             }
-            Err(problems) => {
-                log::error!("the configuration is invalid, the old one is kept:\n{problems}");
+            Err((what, why)) => {
+                log::error!("{what}, the old one is kept:\n{why}");
                 self.monitor.picture().reload_failed();
                 self.monitor.publish(clock::now());
                 service::refused(&problems);
                 None
             }
         }
+    }
+
+    /// The new configuration, or what is wrong and why.
+    fn load(&self, load: &Load) -> Result<Loaded, (&'static str, String)> {
+        let loaded = load().map_err(|problems| ("the configuration is invalid", problems.to_string()))?;
+        deliver::senders(&loaded.plan).map_err(|e| ("the configuration is invalid", e.to_string()))?;
+        // A new one goes on from the state; this one can do without.
+        let state = self.monitor.check_state();
+        state.map_err(|error| ("the configuration cannot be changed", with_causes(&error)))?;
+        Ok(loaded)
     }
 
     /// Readiness, watchdog, heartbeat.

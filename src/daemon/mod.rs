@@ -5,6 +5,7 @@
 //! stops the sources, keeps the store and starts again from what was
 //! committed, so that a changed configuration and a restart are one path.
 
+mod care;
 pub mod deliver;
 pub mod fallback;
 pub mod intake;
@@ -32,6 +33,7 @@ use crate::model::{Batch, Cursor, Snapshot, SourceId};
 use crate::store::{self, Store};
 use crate::{clock, http, source};
 
+use care::Care;
 use fallback::Stores;
 use main_loop::{MainLoop, Outcome};
 use monitor::Monitor;
@@ -81,6 +83,8 @@ pub enum Command {
     Answered(Box<deliver::Answered>),
     /// The heartbeat has its answer.
     HeartbeatAnswered(Result<u16, String>),
+    /// The state's file is damaged.
+    Damaged(store::Error),
     /// Read the configuration again; the answer says how it went.
     Reload(Option<tokio::sync::oneshot::Sender<Result<String, String>>>),
     /// End in good order.
@@ -124,11 +128,13 @@ pub fn run(loaded: Loaded, load: Load) -> Result<(), Error> {
             plan.sources.iter().map(|_| mpsc::channel(BATCHES_MAX)).unzip();
         let intake = intake::Intake::new(lines, clock::monotonic());
         let sources = Sources::start(&runtime, &plan, &memory.cursors, batches)?;
+        let care = Care::start(stores.disk.as_ref().unwrap_or(&stores.store), &commands)?;
         let deliveries = deliver::Deliveries::new(senders, commands.clone());
         let picture = (published.clone(), Picture::new(started_at));
         let monitor = Monitor::new(engine, intake, stores, picture, (clock::now(), clock::boot_id()));
         let mut main_loop = MainLoop::new(monitor, deliveries, runtime.handle().clone());
         let outcome = main_loop.run(&mut inbox, &load);
+        care.stop();
         stores = main_loop.into_stores();
         sources.stop(&runtime);
         match outcome {
@@ -142,7 +148,12 @@ pub fn run(loaded: Loaded, load: Load) -> Result<(), Error> {
         let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_millis(500), window).await });
     }
     runtime.shutdown_timeout(Duration::from_secs(1));
-    log::info!("stopped; the state is committed");
+    match stores.disk {
+        None => log::info!("stopped; the state is committed"),
+        Some(_) => log::warn!(
+            "stopped; the disk does not have the newest state: what came since its last commit is read again"
+        ),
+    }
     Ok(())
 }
 

@@ -27,10 +27,10 @@ use super::picture::Picture;
 use super::with_causes;
 use crate::clock::Now;
 use crate::config::Plan;
-use crate::engine::{Engine, Input, Output};
+use crate::engine::{Engine, Input, Output, saved};
 use crate::model::{Reading, SavedRow, Snapshot, SourceId, Time};
 use crate::notifier;
-use crate::store::Claimed;
+use crate::store::{Claimed, Error};
 
 /// Committed after so long at the latest.
 const COMMIT_AFTER: Duration = Duration::from_millis(100);
@@ -41,7 +41,7 @@ const COMMIT_LINES: usize = 10_000;
 const COMMIT_OVERDUE: Duration = Duration::from_secs(5);
 /// See [`COMMIT_OVERDUE`].
 const COMMIT_LINES_OVERDUE: usize = 200_000;
-/// History is pruned and the log checkpointed so often.
+/// History is pruned so often.
 const UPKEEP: Duration = Duration::from_secs(60);
 /// Longer than any attempt may take.
 const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -155,8 +155,8 @@ impl<L: Ledger> Monitor<L> {
         if now.monotonic >= self.upkeep_at {
             self.upkeep_at = now.monotonic.plus(UPKEEP);
             let history_for = self.plan.daemon.history_for;
-            if let Err(error) = self.state.upkeep(history_for, now) {
-                log::warn!("the state was not looked after: {}", with_causes(&error));
+            if let Err(error) = self.state.prune(history_for, now) {
+                log::warn!("the history was not pruned: {}", with_causes(&error));
             }
         }
         if self.picture.is_due(now.monotonic) {
@@ -181,6 +181,17 @@ impl<L: Ledger> Monitor<L> {
         self.finish_halves(now);
         self.commit(now);
         self.publish(now);
+    }
+
+    /// The state's file was found to be damaged.
+    pub fn condemn(&mut self, error: &Error, now: Now) {
+        self.state.condemn(error, now);
+        self.publish(now);
+    }
+
+    /// The state can be gone on from, as a reload does.
+    pub fn check_state(&self) -> Result<(), Error> {
+        self.state.check(saved::KINDS)
     }
 
     /// Gives the stores back, with everything on the disk that it takes.

@@ -115,7 +115,7 @@ impl Picture {
         Snapshot {
             made_at: now.wall,
             started_at: self.started_at,
-            families: self.families(engine, state.is_durable(), &sources, &outbox),
+            families: self.families(engine, (state.is_durable(), store.bytes()), &sources, &outbox),
             open: engine.open_incidents().into_iter().map(view).collect(),
             past: past.into_iter().map(view).collect(),
             is_ready: sources.iter().all(|s| s.state == "live" || s.state == "lost"),
@@ -149,7 +149,7 @@ impl Picture {
     fn families(
         &self,
         engine: &Engine,
-        is_durable: bool,
+        (is_durable, bytes): (bool, u64),
         sources: &[SourceView],
         outbox: &[OutboxView],
     ) -> Vec<Family> {
@@ -187,6 +187,8 @@ impl Picture {
         families.push(sent);
         let flag = |is: bool| vec![series(&[], f64::from(u8::from(is)))];
         families.push(gauge("tocsin_state_durable", "1 if commits reach the disk.", flag(is_durable)));
+        let bytes = vec![series(&[], bytes as f64)];
+        families.push(gauge("tocsin_state_bytes", "Size of the state with its log.", bytes));
         families.push(gauge(
             "tocsin_config_last_reload_successful",
             "1 if the last reload of the configuration succeeded.",

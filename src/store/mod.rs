@@ -32,7 +32,10 @@ mod trial;
 mod upkeep;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction as Sql, TransactionBehavior};
 
 pub use error::Error;
@@ -80,6 +83,10 @@ pub struct Store {
     path: PathBuf,
     identity: Identity,
     is_new: bool,
+    /// What is wrong with the file; it takes no write any more.
+    damage: Option<String>,
+    /// The same, for those who work beside.
+    is_condemned: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -100,6 +107,8 @@ impl Store {
             path: opened.path,
             identity,
             is_new: opened.is_new,
+            damage: None,
+            is_condemned: Arc::default(),
         };
         store.release_leases()?;
         Ok(store)
@@ -122,7 +131,8 @@ impl Store {
         let mut connection = Connection::open_in_memory().map_err(sql)?;
         schema::migrate(&mut connection, Some(&identity)).map_err(sql)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Store { connection, files: None, path, identity, is_new: true })
+        let is_condemned = Arc::default();
+        Ok(Store { connection, files: None, path, identity, is_new: true, damage: None, is_condemned })
     }
 
     /// Key of the digests that stand for addresses and key previews; made
@@ -163,8 +173,23 @@ impl Store {
         let Some(files) = &mut self.files else { return Ok(()) };
         if !files.are_in_place() {
             self.connection = open::remake(&self.path, files, &self.identity)?;
+            self.damage = None;
+            self.is_condemned.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// The file is damaged, as somebody found out: nothing is written to it
+    /// any more, so that it is kept as it is.
+    pub fn condemn(&mut self, why: &str) {
+        if !self.is_durable() {
+            return;
+        }
+        self.damage = Some(why.to_owned());
+        self.is_condemned.store(true, Ordering::Relaxed);
+        // Closing would move the log into it. If that cannot be said, what is
+        // written then is what was committed.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     }
 
     /// One transaction; on the disk when it returns. On an error nothing of
@@ -188,12 +213,20 @@ impl Store {
         if self.files.as_ref().is_some_and(|files| !files.are_in_place()) {
             return Err(Error::Gone { path: self.path.clone() });
         }
-        let path = &self.path;
-        let sql = |error| Error::from_sqlite(path, error);
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-        let changed = change(&transaction).map_err(sql)?;
-        transaction.commit().map_err(sql)?;
+        if let Some(why) = self.damage.clone() {
+            return Err(Error::Damaged { path: self.path.clone(), why });
+        }
+        let written = self.transact(change).map_err(|error| Error::from_sqlite(&self.path, error));
+        if let Err(Error::Damaged { why, .. }) = &written {
+            self.condemn(&why.clone());
+        }
+        written
+    }
+
+    fn transact<T>(&mut self, change: impl FnOnce(&Sql<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let changed = change(&transaction)?;
+        transaction.commit()?;
         Ok(changed)
     }
 }

@@ -43,8 +43,11 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(super) struct Files {
     lock: File,
     /// The state file and its log as they were opened.
-    opened: Vec<(PathBuf, (u64, u64))>,
+    opened: Vec<(PathBuf, Inode)>,
 }
+
+/// Device and number.
+type Inode = (u64, u64);
 
 impl Files {
     /// The names still lead to what was opened; writing elsewhere is losing.
@@ -116,7 +119,7 @@ pub(super) fn remake(path: &Path, files: &mut Files, identity: &Identity) -> Res
     Ok(connection)
 }
 
-fn opened(path: &Path) -> Result<Vec<(PathBuf, (u64, u64))>, Error> {
+fn opened(path: &Path) -> Result<Vec<(PathBuf, Inode)>, Error> {
     let all = [path.to_owned(), beside(path, "-wal")];
     all.into_iter()
         .map(|path| match inode(&path) {
@@ -201,7 +204,7 @@ fn lock(dir: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-fn inode(path: &Path) -> io::Result<(u64, u64)> {
+fn inode(path: &Path) -> io::Result<Inode> {
     fs::metadata(path).map(|found| (found.dev(), found.ino()))
 }
 

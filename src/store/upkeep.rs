@@ -9,7 +9,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::open::{self, beside};
@@ -29,44 +32,55 @@ pub struct LogSize {
     pub moved: u64,
 }
 
-/// Checkpoints through a connection of its own, so that a slow disk does not
-/// hold up the writer.
+/// Works through connections of its own, so that a slow disk does not hold up
+/// the writer.
+#[derive(Debug)]
 pub struct Checkpointer {
-    connection: Connection,
     path: PathBuf,
+    is_condemned: Arc<AtomicBool>,
 }
 
 impl Checkpointer {
-    /// The file as it stands on the disk is whole, or [`Error::Damaged`]. The
-    /// writer may not notice: it has in its memory what it last read.
-    pub fn check(&mut self) -> Result<(), Error> {
-        let sql = |error| Error::from_sqlite(&self.path, error);
-        // Its own memory too would hide what happened to the disk since.
-        self.connection.release_memory().map_err(sql)?;
-        match open::first_fault(&self.connection, "quick_check").map_err(sql)? {
+    /// The file as it stands on the disk is whole, or [`Error::Damaged`]; one
+    /// that was condemned is looked at no more. The writer may not notice: it has in its memory what it last read.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.is_condemned.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let fault = self.connect().and_then(|connection| open::first_fault(&connection, "quick_check"));
+        match fault.map_err(|error| Error::from_sqlite(&self.path, error))? {
             Some(why) => Err(Error::Damaged { path: self.path.clone(), why }),
             None => Ok(()),
         }
     }
 
     /// One passive checkpoint.
-    pub fn run(&mut self) -> Result<LogSize, Error> {
-        checkpoint(&self.connection).map_err(|error| Error::from_sqlite(&self.path, error))
+    pub fn run(&self) -> Result<LogSize, Error> {
+        if self.is_condemned.load(Ordering::Relaxed) {
+            return Ok(LogSize::default());
+        }
+        let log = self.connect().and_then(|connection| checkpoint(&connection));
+        log.map_err(|error| Error::from_sqlite(&self.path, error))
+    }
+
+    /// For one piece of work: one that stays open would go on with a file
+    /// that was removed, and know pages from before they were damaged.
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        // The writer may be gone by the time that this one closes.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        Ok(connection)
     }
 }
 
 impl Store {
-    /// For a thread that checkpoints beside the writer; `None` in memory.
-    /// Drop it before the store.
-    pub fn checkpointer(&self) -> Result<Option<Checkpointer>, Error> {
-        if !self.is_durable() {
-            return Ok(None);
-        }
-        let sql = |error| Error::from_sqlite(&self.path, error);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags).map_err(sql)?;
-        connection.pragma_update(None, "synchronous", "full").map_err(sql)?;
-        Ok(Some(Checkpointer { connection, path: self.path.clone() }))
+    /// For a thread that cares for the file beside the writer; `None` in
+    /// memory.
+    pub fn checkpointer(&self) -> Option<Checkpointer> {
+        let is_condemned = self.is_condemned.clone();
+        self.is_durable().then(|| Checkpointer { path: self.path.clone(), is_condemned })
     }
 
     /// Bytes of the state file with its log and index; in memory, of the

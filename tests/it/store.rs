@@ -205,18 +205,18 @@ fn an_inspection_counts_what_is_there() {
 fn a_checkpointer_moves_the_log_beside_the_writer() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let mut beside = store.checkpointer().unwrap().unwrap();
+    let beside = store.checkpointer().unwrap();
     store.commit(Commit { cursors: &[cursor("a", "1")], ..Commit::default() }).unwrap();
     let log = beside.run().unwrap();
     assert!(log.pages > 0 && log.moved == log.pages, "{log:?}");
-    assert!(Store::memory().unwrap().checkpointer().unwrap().is_none());
+    assert!(Store::memory().unwrap().checkpointer().is_none());
 }
 
 #[test]
 fn what_pruning_frees_is_given_back_to_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let mut beside = store.checkpointer().unwrap().unwrap();
+    let beside = store.checkpointer().unwrap();
     let long = |number| Incident {
         annotations: BTreeMap::from([("description".to_owned(), "x".repeat(2_000))]),
         ..incident(number, Some(at(5)))
@@ -241,7 +241,7 @@ fn damage_that_the_writer_does_not_see_is_found_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = filled(dir.path());
     let store = Store::open(dir.path()).unwrap();
-    let mut beside = store.checkpointer().unwrap().unwrap();
+    let beside = store.checkpointer().unwrap();
     beside.check().unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     for page in 2..file.metadata().unwrap().len() / 4096 {
@@ -259,7 +259,6 @@ fn a_state_that_was_removed_is_made_anew_only_where_nothing_stands() {
         std::fs::create_dir(&dir).unwrap();
         filled(&dir);
         let mut store = Store::open(&dir).unwrap();
-        let beside = store.checkpointer().unwrap();
         let memory = store.to_memory().unwrap();
         store.remake().unwrap();
         store.commit(Commit::default()).unwrap();
@@ -273,7 +272,6 @@ fn a_state_that_was_removed_is_made_anew_only_where_nothing_stands() {
             std::fs::remove_file(dir.join("state.db-wal")).unwrap();
         }
         store.remake().unwrap();
-        drop(beside);
         store.take_over(&memory).unwrap();
         assert!(matches!(Store::open(&dir), Err(Error::InUse { .. })), "the lock is held");
         let (key, rows) = (memory.digest_key(), memory.load(KINDS).unwrap().saved);

@@ -3,11 +3,13 @@
 pub mod hook;
 pub mod kit;
 pub mod pack;
+pub mod place;
 
 mod absent;
 mod cases;
 mod catching_up;
 mod containers;
+mod disk;
 mod files;
 mod incident;
 mod kills;

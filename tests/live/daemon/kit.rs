@@ -102,10 +102,17 @@ impl Setup {
 
     /// Starts the daemon.
     pub fn start(&self) -> Daemon {
+        self.start_with(|_| ())
+    }
+
+    /// Starts the daemon with something of its surroundings changed.
+    pub fn start_with(&self, change: impl FnOnce(&mut Command)) -> Daemon {
         let said =
             fs::OpenOptions::new().create(true).append(true).open(self.path().join("said.log")).unwrap();
         let from = said.metadata().unwrap().len() as usize;
-        let child = self.command(&["run"]).stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap();
+        let mut command = self.command(&["run"]);
+        change(&mut command);
+        let child = command.stdout(said.try_clone().unwrap()).stderr(said).spawn().unwrap();
         Daemon {
             child,
             said: self.path().join("said.log"),
@@ -200,6 +207,10 @@ pub struct Daemon {
 impl Daemon {
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What this one has said.
