@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::ledger::Ledger;
-use super::{Command, Error};
+use super::{Command, Error, fault};
 use crate::clock::{self, Now};
 use crate::config::Plan;
 use crate::model::Time;
@@ -86,6 +86,7 @@ impl Deliveries {
                 (self.commands.clone(), self.senders.get(&claimed.outgoing.receiver).cloned());
             self.under_way += 1;
             handle.spawn(async move {
+                fault::in_delivery();
                 let answer = match sender {
                     Some(sender) => sender.send(&claimed.outgoing, clock::wall().as_secs()).await,
                     None => Answer::Unsendable { why: "there is no way to this receiver".to_owned() },

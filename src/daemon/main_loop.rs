@@ -168,7 +168,7 @@ impl MainLoop {
                 log::error!("{what}, the old one is kept:\n{why}");
                 self.monitor.picture().reload_failed();
                 self.monitor.publish(clock::now());
-                service::refused(&problems);
+                service::refused(&why);
                 None
             }
         }

@@ -6,8 +6,10 @@
 //! committed, so that a changed configuration and a restart are one path.
 
 mod care;
+pub mod careful;
 pub mod deliver;
 pub mod fallback;
+mod fault;
 pub mod intake;
 pub mod ledger;
 mod main_loop;
@@ -34,6 +36,7 @@ use crate::store::{self, Store};
 use crate::{clock, http, source};
 
 use care::Care;
+use careful::Careful;
 use fallback::Stores;
 use main_loop::{MainLoop, Outcome};
 use monitor::Monitor;
@@ -131,7 +134,9 @@ pub fn run(loaded: Loaded, load: Load) -> Result<(), Error> {
         let care = Care::start(stores.disk.as_ref().unwrap_or(&stores.store), &commands)?;
         let deliveries = deliver::Deliveries::new(senders, commands.clone());
         let picture = (published.clone(), Picture::new(started_at));
+        let careful = Careful::begin(&stores.store);
         let monitor = Monitor::new(engine, intake, stores, picture, (clock::now(), clock::boot_id()));
+        let monitor = monitor.carefully(careful);
         let mut main_loop = MainLoop::new(monitor, deliveries, runtime.handle().clone());
         let outcome = main_loop.run(&mut inbox, &load);
         care.stop();

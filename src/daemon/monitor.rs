@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::careful::Careful;
 use super::deliver::Answered;
 use super::fallback::{Fallback, Stores};
 use super::intake::{Intake, Taken};
@@ -24,7 +25,7 @@ use super::ledger::Ledger;
 use super::pace::{self, Pace};
 use super::pending::Pending;
 use super::picture::Picture;
-use super::with_causes;
+use super::{fault, with_causes};
 use crate::clock::Now;
 use crate::config::Plan;
 use crate::engine::{Engine, Input, Output, saved};
@@ -63,6 +64,7 @@ pub struct Monitor<L> {
     intake: Intake,
     state: Fallback<L>,
     pending: Pending,
+    careful: Careful,
     published: watch::Sender<Arc<Snapshot>>,
     picture: Picture,
     plan: Arc<Plan>,
@@ -95,6 +97,7 @@ impl<L: Ledger> Monitor<L> {
             intake,
             state: Fallback::new(stores),
             pending: Pending::default(),
+            careful: Careful::default(),
             published,
             picture,
             plan,
@@ -102,6 +105,11 @@ impl<L: Ledger> Monitor<L> {
             boot,
             wall_offset: began.0.saturating_sub(now.monotonic.0),
         }
+    }
+
+    /// With the care that what became of the process before asks for.
+    pub fn carefully(self, careful: Careful) -> Monitor<L> {
+        Monitor { careful, ..self }
     }
 
     /// The plan it runs.
@@ -181,6 +189,7 @@ impl<L: Ledger> Monitor<L> {
         self.finish_halves(now);
         self.commit(now);
         self.publish(now);
+        self.careful.rest();
     }
 
     /// The state's file was found to be damaged.
@@ -272,7 +281,14 @@ impl<L: Ledger> Monitor<L> {
         let output = match reading {
             Reading::Line(line) => {
                 self.pending.lines += 1;
-                self.engine.handle(Input::Line(source, line), &[], own)
+                if let Some(gap) = self.careful.enter(name, line) {
+                    log::error!("source {name}: lines are missing: {}", gap.why);
+                    self.picture.skipped(name);
+                    self.engine.handle(Input::Skipped(source, &gap), &[], own)
+                } else {
+                    fault::at_line(&line.text);
+                    self.engine.handle(Input::Line(source, line), &[], own)
+                }
             }
             Reading::Gap(gap) => {
                 log::warn!("source {name}: lines are missing: {}", gap.why);
@@ -288,6 +304,9 @@ impl<L: Ledger> Monitor<L> {
             }
         };
         self.keep(output, now);
+        if matches!(reading, Reading::Line(_)) {
+            self.careful.leave();
+        }
     }
 
     /// Moves live sources on and lets what is due happen.
@@ -344,6 +363,9 @@ impl<L: Ledger> Monitor<L> {
         let is_urgent = pending.is_urgent;
         if !pending.is_empty() {
             self.state.commit(pending, now);
+        }
+        if self.state.is_durable() {
+            self.careful.committed(!self.engine.sources().iter().any(|source| source.is_behind()));
         }
         is_urgent
     }

@@ -39,6 +39,8 @@ pub struct Picture {
     /// As last logged, by source.
     source_states: BTreeMap<String, SourceState>,
     progress: Progress,
+    /// Lines that were passed over since the start, by source.
+    skipped: BTreeMap<String, u64>,
 }
 
 impl Picture {
@@ -53,6 +55,7 @@ impl Picture {
             waiting_since: None,
             source_states: BTreeMap::new(),
             progress: Progress::default(),
+            skipped: BTreeMap::new(),
         }
     }
 
@@ -68,6 +71,11 @@ impl Picture {
             SourceState::Behind => log::info!("source {name}: catching up"),
             SourceState::Lost { why } => log::error!("source {name}: cannot be read: {why}"),
         }
+    }
+
+    /// A line was passed over, for the process ended whenever it came to it.
+    pub fn skipped(&mut self, name: &str) {
+        *self.skipped.entry(name.to_owned()).or_insert(0) += 1;
     }
 
     /// A reload was refused.
@@ -130,6 +138,9 @@ impl Picture {
         let mut all = Vec::new();
         for source in sources.iter().filter(|s| s.state == "lost") {
             all.push(format!("{} cannot be read: {}", source.name, source.note.clone().unwrap_or_default()));
+        }
+        for (name, lines) in &self.skipped {
+            all.push(format!("{name}: {lines} lines were skipped, for the process ended at each"));
         }
         if let Some(error) = trouble {
             all.push(format!("the state is not durable: {error}"));

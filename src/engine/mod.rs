@@ -52,6 +52,8 @@ pub enum Input<'a> {
     Line(SourceId, &'a Line),
     /// Lines of a source were lost.
     Gap(SourceId, &'a Gap),
+    /// A line was passed over, for it cannot be handled: a gap, and counted.
+    Skipped(SourceId, &'a Gap),
     /// A source's state changed.
     State(SourceId, &'a SourceState),
     /// Sources are moved on without a line of theirs.
@@ -162,7 +164,9 @@ impl Engine {
         let mut targets: Vec<(SourceId, Time)> = moves.iter().filter_map(|m| self.target(m)).collect();
         let stamp = match &input {
             Input::Line(source, line) => Some((*source, Stamp { at: line.at, boot: line.boot })),
-            Input::Gap(source, gap) => Some((*source, Stamp { at: gap.at, boot: gap.boot })),
+            Input::Gap(source, gap) | Input::Skipped(source, gap) => {
+                Some((*source, Stamp { at: gap.at, boot: gap.boot }))
+            }
             _ => None,
         };
         if let Some((source, stamp)) = &stamp {
@@ -181,6 +185,10 @@ impl Engine {
         match input {
             Input::Line(source, line) => self.line(source, line),
             Input::Gap(source, gap) => self.gap(source, gap),
+            Input::Skipped(source, gap) => {
+                self.sources[source].skipped += 1;
+                self.gap(source, gap);
+            }
             Input::State(source, state) => self.state(source, state),
             Input::Ended(source) => self.sources[source].has_ended = true,
             Input::Close(number) => self.close(number),

@@ -37,6 +37,9 @@ pub struct SourceMemory {
     pub gaps: u64,
     /// Lines lost in them, as far as known.
     pub gap_lines: u64,
+    /// Lines passed over, each a gap too.
+    #[serde(default)]
+    pub skipped: u64,
     /// Lines cut.
     pub truncated: u64,
     /// Lines with invalid UTF-8.

@@ -26,6 +26,9 @@ pub fn families(engine: &Engine) -> Vec<Family> {
         by_source("tocsin_log_gap_lines_total", "Lines known to be lost.", counter, &|s| {
             of(s).gap_lines as f64
         }),
+        by_source("tocsin_lines_skipped_total", "Lines that ended the process.", counter, &|s| {
+            of(s).skipped as f64
+        }),
         by_source("tocsin_lines_truncated_total", "Lines that were cut.", counter, &|s| {
             of(s).truncated as f64
         }),

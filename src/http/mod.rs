@@ -117,15 +117,22 @@ pub async fn serve(listener: TcpListener, window: Window, shutdown: impl Future<
     let (closing, is_closing) = watch::channel(());
     let mut shutdown = pin!(shutdown);
     let mut connections = JoinSet::new();
+    let mut is_refusing = false;
     loop {
         tokio::select! {
             () = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
+                    is_refusing = false;
                     connections.spawn(connection(stream, router.clone(), is_closing.clone()));
                 }
-                Err(_) => tokio::time::sleep(ACCEPT_RETRY).await,
+                Err(error) => {
+                    if !std::mem::replace(&mut is_refusing, true) {
+                        log::warn!("the window takes no connection, and goes on trying: {error}");
+                    }
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
             },
         }
     }

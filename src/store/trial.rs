@@ -37,12 +37,17 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// Of the line with this digest.
+    pub fn line(digest: u64) -> Mark {
+        // The two numbers that mean something else are left to them.
+        Mark::Line(digest.clamp(1, u64::MAX - 1))
+    }
+
     fn number(self) -> u64 {
         match self {
             Mark::Idle => 0,
             Mark::Lines => u64::MAX,
-            // The two numbers that mean something else are left to them.
-            Mark::Line(digest) => digest.clamp(1, u64::MAX - 1),
+            Mark::Line(digest) => digest,
         }
     }
 

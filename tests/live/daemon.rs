@@ -13,6 +13,8 @@ mod disk;
 mod files;
 mod incident;
 mod kills;
+mod poison;
+mod starved;
 mod times;
 mod told;
 mod trouble;

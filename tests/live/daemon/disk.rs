@@ -223,10 +223,12 @@ fn damage_under_the_running_daemon_is_found_and_never_written_to() {
     // So that it stands in the file and not in its log alone.
     assert_eq!(terminate(daemon).code(), Some(0));
     let daemon = setup.start_live();
-    let damaged = damage(&setup.state());
-    // Care is taken every minute, and after each reading of the configuration.
+    damage(&setup.state());
+    // It is looked at every minute, and after each reading of the configuration.
     daemon.signal(libc::SIGHUP);
     daemon.until_metric(DURABLE, 0.0);
+    // What was written until it was found out is no matter.
+    let damaged = fs::read(setup.state().join("state.db")).unwrap();
     daemon.until_said("is damaged");
     refusals.until_told_in_memory(&daemon, &hook);
     // What is known stays known, though it cannot be read from the disk.

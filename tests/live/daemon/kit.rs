@@ -244,6 +244,11 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// How it ended, if it did.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn end(mut self) -> ExitStatus {
