@@ -56,6 +56,7 @@ impl<'a> Ground<'a> {
                 "http",
                 "notify",
                 "heartbeat",
+                "limits",
                 "state_dir",
                 "history_for",
             ] {

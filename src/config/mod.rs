@@ -21,6 +21,7 @@ mod fragment;
 mod ground;
 mod inhibit;
 mod label;
+mod limits;
 mod metric;
 mod names;
 mod pattern;
@@ -102,8 +103,20 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
     let receivers = receiver::read(&ground);
     let redactor = redactor(&ground, &fragments);
     let (daemon, notify) = settings::read(&ground);
-    let plan =
-        Plan { sources, events, changes, metrics, rules, inhibitions, receivers, redactor, notify, daemon };
+    let limits = limits::read(&ground, &sources, &metrics, &rules);
+    let plan = Plan {
+        sources,
+        events,
+        changes,
+        metrics,
+        rules,
+        inhibitions,
+        receivers,
+        redactor,
+        notify,
+        limits,
+        daemon,
+    };
     // After an error, what is unused may only lack what went wrong.
     if !report.has_errors() {
         fragments.finish();

@@ -18,6 +18,7 @@ mod pace;
 mod pending;
 pub mod picture;
 mod progress;
+mod refusals;
 mod service;
 mod vitals;
 

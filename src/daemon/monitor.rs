@@ -83,11 +83,12 @@ impl<L: Ledger> Monitor<L> {
         mut engine: Engine,
         intake: Intake,
         stores: Stores<L>,
-        (published, picture): (watch::Sender<Arc<Snapshot>>, Picture),
+        (published, mut picture): (watch::Sender<Arc<Snapshot>>, Picture),
         (now, boot): (Now, Option<u128>),
     ) -> Monitor<L> {
         let plan = engine.plan().clone();
         engine.begin();
+        picture.look_for_refusals(&engine);
         // A wall clock that was set back while nobody ran must not hold the
         // process's time until it has caught up.
         let began = now.wall.max(engine.process_time());

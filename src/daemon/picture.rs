@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::fallback::Fallback;
 use super::ledger::Ledger;
 use super::progress::Progress;
+use super::refusals::Refusals;
 use crate::clock::Now;
 use crate::engine::Engine;
 use crate::model::time::human;
@@ -41,6 +42,7 @@ pub struct Picture {
     progress: Progress,
     /// Lines that were passed over since the start, by source.
     skipped: BTreeMap<String, u64>,
+    refusals: Refusals,
 }
 
 impl Picture {
@@ -56,6 +58,7 @@ impl Picture {
             source_states: BTreeMap::new(),
             progress: Progress::default(),
             skipped: BTreeMap::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -76,6 +79,12 @@ impl Picture {
     /// A line was passed over, for the process ended whenever it came to it.
     pub fn skipped(&mut self, name: &str) {
         *self.skipped.entry(name.to_owned()).or_insert(0) += 1;
+    }
+
+    /// Says what found no room. The first look, at an engine that has taken
+    /// nothing yet, only remembers.
+    pub fn look_for_refusals(&mut self, engine: &Engine) {
+        self.refusals.look(engine);
     }
 
     /// A reload was refused.
@@ -113,6 +122,7 @@ impl Picture {
     pub fn snapshot<L: Ledger>(&mut self, engine: &Engine, state: &Fallback<L>, now: Now) -> Snapshot {
         self.published_at = Some(now.monotonic);
         self.has_changed = false;
+        self.refusals.look(engine);
         let store = state.store();
         let sources = sources(engine, &mut self.progress, now.wall);
         let outbox = outbox(engine, store);
@@ -151,6 +161,7 @@ impl Picture {
         if self.is_outbox_stuck(monotonic) {
             all.push("notifications have been waiting for over 15 minutes".to_owned());
         }
+        all.extend(self.refusals.complaints());
         if let Some(error) = &self.heartbeat_error {
             all.push(format!("the heartbeat was not taken: {error}"));
         }
@@ -200,6 +211,8 @@ impl Picture {
         families.push(gauge("tocsin_state_durable", "1 if commits reach the disk.", flag(is_durable)));
         let bytes = vec![series(&[], bytes as f64)];
         families.push(gauge("tocsin_state_bytes", "Size of the state with its log.", bytes));
+        let memory = vec![series(&[], engine.plan().limits.memory as f64)];
+        families.push(gauge("tocsin_memory_limit_bytes", "Memory that may be taken.", memory));
         families.push(gauge(
             "tocsin_config_last_reload_successful",
             "1 if the last reload of the configuration succeeded.",

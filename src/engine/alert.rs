@@ -13,7 +13,7 @@ use crate::config::plan::{Plan, RulePlan};
 use crate::model::{Incident, Severity, Time, Transition};
 
 use super::clocks::Clocks;
-use super::detect::{Breach, Counted, Memory, Now};
+use super::detect::{Breach, Counted, Memory, Now, Piece};
 use super::event::{Event, head};
 use super::words;
 
@@ -128,7 +128,11 @@ pub struct Alerts {
     order: Vec<usize>,
     /// Keys refused for want of room.
     pub refused: u64,
+    /// Moments in all windows.
+    moments: usize,
     pub(super) dirty: BTreeSet<(usize, RuleKey)>,
+    /// Pieces of windows to be saved.
+    pub(super) dirty_pieces: BTreeSet<(usize, RuleKey, u64)>,
     pub(super) dirty_incidents: BTreeSet<u64>,
     pub(super) unsaved_incidents: BTreeSet<u64>,
     /// Transitions not yet taken.
@@ -175,8 +179,11 @@ impl Alerts {
             return None;
         }
         let state = self.keys[rule].get_mut(&key)?;
+        let has_room = self.moments < moment.plan.limits.moments_max;
+        let moments = state.moments();
         let had_no_evidence = state.firing.is_none() && state.memory.is_empty();
-        let counted = state.memory.take(plan, event, moment.now(), moment.digest_key);
+        let counted = state.memory.take(plan, event, (moment.now(), has_room), moment.digest_key);
+        self.moments = self.moments - moments + state.moments();
         match counted {
             Counted::No if !is_grace => {
                 // What came instead of a good one is the evidence of staleness.
@@ -201,7 +208,7 @@ impl Alerts {
                 }
             }
         }
-        self.dirty.insert((rule, key.clone()));
+        self.mark(rule, &key);
         self.evaluate(moment, rule, &key);
         let gauge = self.keys[rule].get(&key).and_then(|s| s.memory.gauge());
         gauge.map(|value| (key, value))
@@ -266,13 +273,16 @@ impl Alerts {
             self.due[rule].pop_first();
             if let Some(state) = self.keys[rule].get_mut(&key) {
                 state.due = None;
-                if state.memory.forget(&moment.plan.rules[rule], moment.clock) {
+                let moments = state.moments();
+                let is_forgotten = state.memory.forget(&moment.plan.rules[rule], moment.clock);
+                self.moments = self.moments - moments + state.moments();
+                if is_forgotten {
                     forgotten.push(key.clone());
                     if let Some(firing) = &mut state.firing {
                         firing.is_for_want_of_data = true;
                     }
                 }
-                self.dirty.insert((rule, key.clone()));
+                self.mark(rule, &key);
                 self.evaluate(moment, rule, &key);
             }
         }
@@ -388,11 +398,15 @@ impl Alerts {
     }
 
     fn ensure(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey) -> bool {
-        let keys = &mut self.keys[rule];
-        if keys.contains_key(key) {
+        if self.keys[rule].contains_key(key) {
             return true;
         }
-        if keys.len() >= moment.plan.rules[rule].keys_max {
+        let plan = &moment.plan.rules[rule];
+        // A rule that is not kept apart has its place.
+        let is_one_of_many = !plan.by.is_empty();
+        let all = || self.keys.iter().map(BTreeMap::len).sum::<usize>();
+        let is_full = self.keys[rule].len() >= plan.keys_max;
+        if is_full || (is_one_of_many && all() >= moment.plan.limits.keys_max) {
             self.refused += 1;
             return false;
         }
@@ -404,8 +418,45 @@ impl Alerts {
             tally: Tally::default(),
             due: None,
         };
-        keys.insert(key.clone(), state);
+        self.keys[rule].insert(key.clone(), state);
         self.dirty.insert((rule, key.clone()));
+        true
+    }
+
+    /// Forgets what a key's detector knows.
+    pub(super) fn forget_all(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey) {
+        let Some(state) = self.keys[rule].get_mut(key) else { return };
+        self.moments -= state.moments();
+        match &mut state.memory {
+            // Its rows have to go, so it remembers which they are.
+            Memory::Window(window) => window.clear(),
+            Memory::Flapping(flapping) => flapping.clear(),
+            memory => *memory = Memory::new(&moment.plan.rules[rule], moment.now()),
+        }
+        self.mark(rule, key);
+    }
+
+    /// The key is to be saved, with what changed of its window.
+    fn mark(&mut self, rule: usize, key: &RuleKey) {
+        let window = self.keys[rule].get_mut(key).and_then(|state| state.memory.window_mut());
+        for piece in window.map(|window| window.take_changed()).unwrap_or_default() {
+            self.dirty_pieces.insert((rule, key.clone(), piece));
+        }
+        self.dirty.insert((rule, key.clone()));
+    }
+
+    /// A key as it was saved; its window comes piece by piece.
+    pub(super) fn restore(&mut self, rule: usize, key: RuleKey, state: KeyState) {
+        self.keys[rule].insert(key, state);
+    }
+
+    /// A piece of a saved window; false if there is no window it could be of.
+    pub(super) fn restore_piece(&mut self, rule: usize, key: &RuleKey, piece: &Piece) -> bool {
+        let state = self.keys[rule].get_mut(key);
+        let Some(window) = state.and_then(|s| s.memory.window_mut()) else { return false };
+        let before = window.len();
+        window.restore(piece);
+        self.moments += window.len() - before;
         true
     }
 
@@ -449,6 +500,12 @@ impl Alerts {
                 self.register(moment, rule, &key);
             }
         }
+    }
+}
+
+impl KeyState {
+    fn moments(&self) -> usize {
+        self.memory.window().map_or(0, |window| window.len())
     }
 }
 

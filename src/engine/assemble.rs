@@ -11,7 +11,7 @@
 //! What is kept of an open block is its fields and the JSON scanner's state,
 //! so that it can be saved without saving log text.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -23,9 +23,8 @@ use super::block::Turn;
 use super::event::{self, Event, Judge};
 use super::json::Scanner;
 use super::matcher::{self, BlockSlots, Hits, LineSlots, Matcher, Slots};
+use super::streams::{self, Streams};
 
-/// Streams remembered for each definition; more are refused and counted.
-const STREAMS_MAX: usize = 100_000;
 /// Writers remembered for `unless_seen`, of all definitions.
 const WRITERS_MAX: usize = 4_096;
 
@@ -67,7 +66,7 @@ pub struct StreamState {
 }
 
 impl StreamState {
-    fn is_idle(&self) -> bool {
+    fn is_forgettable(&self) -> bool {
         self.open.is_empty() && !self.is_muted && self.lookback.is_none() && self.last_end.is_none()
     }
 }
@@ -93,15 +92,17 @@ pub struct When {
 /// All open blocks.
 #[derive(Debug, Default)]
 pub struct Assembler {
-    pub(super) streams: BTreeMap<Key, StreamState>,
+    pub(super) streams: Streams,
     /// Writers that wrote what `unless_seen` names, by definition and source.
     pub(super) seen: BTreeSet<(usize, SourceId, Arc<str>)>,
     due: BTreeSet<(SourceId, Time, Key)>,
     /// Keys changed since the last save.
     pub(super) dirty: BTreeSet<Key>,
     pub(super) dirty_seen: bool,
-    /// Streams refused for want of room.
+    /// Streams and writers forgotten for want of room.
     pub refused: u64,
+    /// Blocks not opened, or ended early, for want of room.
+    pub refused_blocks: u64,
 }
 
 /// What every step of the assembly needs to look at.
@@ -218,31 +219,36 @@ impl Assembler {
         if !is_from(plan.identifier.as_deref(), line) {
             return;
         }
-        if self.streams.len() >= STREAMS_MAX && !self.streams.contains_key(&key) && !self.make_room() {
-            self.refused += u64::from(hits.any());
-            return;
-        }
-        let mut state = self.streams.remove(&key).unwrap_or_default();
+        let known = self.streams.take(&key);
+        let is_known = known.is_some();
+        let mut state = known.unwrap_or_default();
         let before = state.open.front().map(|b| b.opened_at);
-        let mut turn = Turn { scene, definition, plan, block, slots, hits, line, out };
+        let has_room = self.make_room(scene.plan.limits.block_bytes);
+        let mut turn = Turn { scene, definition, plan, block, slots, hits, line, has_room, refused: 0, out };
         turn.take(&mut state);
-        self.put_back(key, state, before, block);
+        if turn.is_over_the_wall(self.streams.bytes() + streams::weight(&key, &state)) {
+            turn.end_all(&mut state);
+            turn.refused += 1;
+        }
+        let refused = turn.refused;
+        self.refused_blocks += refused;
+        if is_known || has_room || state.is_forgettable() {
+            self.put_back(key, state, before, block);
+        } else if refused == 0 {
+            self.refused += 1;
+        }
     }
 
-    /// Lets go of streams in which nothing is open: most of their writers are
-    /// long gone, and a monitor that takes no new ones would be deaf. Counted.
-    fn make_room(&mut self) -> bool {
-        let (streams, dirty) = (&mut self.streams, &mut self.dirty);
-        let before = streams.len();
-        streams.retain(|key, state| {
-            let stays = !state.open.is_empty();
-            if !stays {
-                dirty.insert(key.clone());
-            }
-            stays
-        });
-        self.refused += (before - self.streams.len()) as u64;
-        self.streams.len() < STREAMS_MAX
+    /// Lets go of idle streams until there is room for one more; counted. The
+    /// last fifth is for what is open to grow in.
+    fn make_room(&mut self, bytes_max: usize) -> bool {
+        let most = bytes_max - bytes_max / 5;
+        while self.streams.bytes() + streams::least() > most {
+            let Some(key) = self.streams.let_go() else { return false };
+            self.dirty.insert(key);
+            self.refused += 1;
+        }
+        true
     }
 
     /// Stores a stream's state again and keeps its deadline and the set of
@@ -258,8 +264,8 @@ impl Assembler {
             }
         }
         self.dirty.insert(key.clone());
-        if !state.is_idle() {
-            self.streams.insert(key, state);
+        if !state.is_forgettable() {
+            self.streams.put(key, state);
         }
     }
 
@@ -303,7 +309,7 @@ impl Assembler {
         out: &mut Findings,
     ) {
         let Shape::Block(block) = &scene.plan.events[key.0].shape else { return };
-        let Some(mut state) = self.streams.remove(&key) else { return };
+        let Some(mut state) = self.streams.take(&key) else { return };
         let before = state.open.front().map(|b| b.opened_at);
         while state.open.front().is_some_and(&is_over) {
             if let Some(open) = state.open.pop_front() {
@@ -317,7 +323,7 @@ impl Assembler {
     /// Registers the deadlines of restored blocks.
     pub fn restore_deadlines(&mut self, plan: &Plan) {
         self.due.clear();
-        for (key, state) in &self.streams {
+        for (key, state) in self.streams.iter() {
             if let (Some(block), Shape::Block(shape)) = (state.open.front(), &plan.events[key.0].shape) {
                 self.due.insert((key.1, block.opened_at.plus(shape.limits.duration_max), key.clone()));
             }

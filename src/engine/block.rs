@@ -24,6 +24,10 @@ pub(super) struct Turn<'a> {
     pub(super) slots: &'a BlockSlots,
     pub(super) hits: &'a Hits,
     pub(super) line: &'a Line,
+    /// A block may be opened.
+    pub(super) has_room: bool,
+    /// Blocks that found no room.
+    pub(super) refused: u64,
     pub(super) out: &'a mut Findings,
 }
 
@@ -35,8 +39,8 @@ impl Turn<'_> {
             state.lookback = None;
         }
         if let Some(pattern) = matcher::first(&self.block.begin, self.slots.begin, self.hits, self.line) {
-            self.begin(state, false);
-            if let Some(open) = state.open.back_mut() {
+            let is_open = self.begin(state, false);
+            if let Some(open) = state.open.back_mut().filter(|_| is_open) {
                 // A group that does not read as its field's type leaves it as it was.
                 event::capture(pattern, &self.plan.fields, &self.line.text, &mut open.draft.fields);
             }
@@ -55,20 +59,32 @@ impl Turn<'_> {
         self.count(state);
     }
 
+    /// What is open grew past all that may be kept: this line's stream did.
+    pub(super) fn is_over_the_wall(&self, bytes: usize) -> bool {
+        !self.has_room && bytes > self.scene.plan.limits.block_bytes
+    }
+
     /// Every open block ends early.
-    fn end_all(&mut self, state: &mut StreamState) {
+    pub(super) fn end_all(&mut self, state: &mut StreamState) {
         while let Some(open) = state.open.pop_front() {
             tell_early_end(self.scene, self.definition, self.block, open, self.out);
             state.is_muted |= !self.block.is_concurrent;
         }
     }
 
-    fn begin(&mut self, state: &mut StreamState, is_headless: bool) {
+    /// Opens a block; false where there is no room for one.
+    fn begin(&mut self, state: &mut StreamState, is_headless: bool) -> bool {
         if !self.block.is_concurrent {
             self.end_all(state);
         } else if state.open.len() >= self.block.limits.open_max {
             state.open.pop_front();
             near_miss(self.scene, self.definition, self.line, self.out);
+        }
+        if !self.has_room {
+            // Its lines give no event, not even one without a beginning.
+            state.is_muted = !self.block.is_concurrent;
+            self.refused += 1;
+            return false;
         }
         state.is_muted = false;
         state.open.push_back(Block {
@@ -82,6 +98,7 @@ impl Turn<'_> {
             is_decided: false,
             steps: 0,
         });
+        true
     }
 
     fn opens_headless(&self, state: &StreamState) -> bool {

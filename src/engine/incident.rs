@@ -10,7 +10,7 @@ use crate::model::{Incident, Time, Transition, TransitionState, time::human};
 
 use super::alert::{Alerts, Firing, KeyState, Moment, OpenIncident, RuleKey, Tally};
 use super::clocks::Clocks;
-use super::detect::{Breach, Memory};
+use super::detect::Breach;
 use super::words;
 
 /// Symptoms listed in an incident.
@@ -99,8 +99,7 @@ impl Alerts {
         let key = open.key.clone();
         if let Some(state) = self.keys[rule].get_mut(&key) {
             state.firing = None;
-            state.memory = Memory::new(&moment.plan.rules[rule], moment.now());
-            self.dirty.insert((rule, key.clone()));
+            self.forget_all(moment, rule, &key);
         }
         self.close(moment, rule, &key, number, reason);
         self.register(moment, rule, &key);

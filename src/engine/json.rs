@@ -81,6 +81,11 @@ pub struct Scanner {
 }
 
 impl Scanner {
+    /// Bytes it holds, and is saved as.
+    pub fn weight(&self) -> usize {
+        2 * self.text.len() + 8 * self.levels.len() + 24 * self.matching.len()
+    }
+
     /// A scanner before the first byte.
     pub fn new() -> Scanner {
         Scanner {

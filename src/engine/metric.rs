@@ -1,14 +1,16 @@
 //! The series: counters, gauges and histograms moved by events.
 //!
 //! Open labels are capped: beyond the cap, and for values that are long or
-//! hold white space, the value is `other`. A refused value is counted, never
-//! silently evicted. Counters with closed labels stand at 0 from the start.
+//! hold white space, the value is `other`. So is every open label of a series
+//! that would be new when all series together have taken their memory. What is
+//! refused is counted, never silently evicted. Counters with closed labels
+//! stand at 0 from the start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::plan::{GaugeValue, LabelSource, MetricKind, MetricPlan, Plan};
+use crate::config::plan::{GaugeValue, LabelSource, LimitsPlan, MetricKind, MetricPlan, Plan};
 use crate::config::redact::MASK;
 use crate::model::{Family, FamilyKind, Sample, Series};
 
@@ -42,7 +44,11 @@ pub enum Value {
 #[derive(Debug, Default)]
 pub struct Registry {
     /// By position of the metric.
-    pub(super) series: Vec<BTreeMap<Labels, Value>>,
+    series: Vec<BTreeMap<Labels, Value>>,
+    /// By metric and label: its values but `other`, and the series of each.
+    taken: Vec<Vec<BTreeMap<String, usize>>>,
+    /// What all series are charged.
+    bytes: usize,
     /// Refused label values by metric.
     pub(super) refused: Vec<u64>,
     /// Series changed since the last save.
@@ -55,15 +61,35 @@ impl Registry {
     pub fn new(plan: &Plan) -> Registry {
         let mut registry = Registry {
             series: vec![BTreeMap::new(); plan.metrics.len()],
+            taken: plan.metrics.iter().map(|m| vec![BTreeMap::new(); m.labels.len()]).collect(),
             refused: vec![0; plan.metrics.len()],
             ..Registry::default()
         };
         for (i, metric) in plan.metrics.iter().enumerate() {
             for labels in initial(plan, metric) {
-                registry.series[i].insert(labels, zero(metric));
+                registry.put(metric, i, labels, zero(metric));
             }
         }
         registry
+    }
+
+    /// One series' value.
+    pub(super) fn get(&self, i: usize, labels: &Labels) -> Option<&Value> {
+        self.series[i].get(labels)
+    }
+
+    /// Puts a series, as it was saved or as it begins.
+    pub(super) fn put(&mut self, metric: &MetricPlan, i: usize, labels: Labels, value: Value) {
+        for (taken, label) in self.taken[i].iter_mut().zip(&labels) {
+            if let Some(label) = label.as_deref().filter(|label| *label != OTHER)
+                && !self.series[i].contains_key(&labels)
+            {
+                *taken.entry(label.to_owned()).or_default() += 1;
+            }
+        }
+        if self.series[i].insert(labels, value).is_none() {
+            self.bytes += weight(metric);
+        }
     }
 
     /// Moves what the event moves.
@@ -82,7 +108,7 @@ impl Registry {
                     };
                     match number {
                         Some(number) => self.update(metric, i, labels, |v| *v = number),
-                        None => self.drop_series(i, labels),
+                        None => self.drop_series(metric, i, labels),
                     }
                 }
                 MetricKind::Histogram { event: of, outcomes, field, .. } if is_of(event, *of, outcomes) => {
@@ -111,6 +137,7 @@ impl Registry {
                     _ => None,
                 })
                 .collect();
+            let labels = self.admitted(plan, i, labels);
             self.update(metric, i, labels, |v| *v = value);
         }
     }
@@ -133,7 +160,7 @@ impl Registry {
     fn labels(&mut self, plan: &Plan, i: usize, event: &Event) -> Labels {
         let metric = &plan.metrics[i];
         let outcomes = &plan.events[event.definition].outcomes;
-        metric
+        let labels = metric
             .labels
             .iter()
             .enumerate()
@@ -142,7 +169,34 @@ impl Registry {
                 LabelSource::Field(field) => event.text(*field).map(|v| self.capped(plan, (i, n), &v)),
                 LabelSource::Key(_) => None,
             })
-            .collect()
+            .collect();
+        self.admitted(plan, i, labels)
+    }
+
+    /// The labels of a series that exists or has room; else every open label
+    /// is `other`, of which there is one for each set of closed ones.
+    fn admitted(&mut self, plan: &Plan, i: usize, mut labels: Labels) -> Labels {
+        let metric = &plan.metrics[i];
+        let has_room = self.bytes + weight(metric) <= plan.limits.series_bytes;
+        if has_room || self.series[i].contains_key(&labels) {
+            return labels;
+        }
+        let mut is_refused = false;
+        for (label, (_, source)) in labels.iter_mut().zip(&metric.labels) {
+            if let (Some(label), false) = (label, *source == LabelSource::Outcome) {
+                is_refused |= label != OTHER;
+                *label = OTHER.to_owned();
+            }
+        }
+        if is_refused {
+            self.refuse(i);
+        }
+        labels
+    }
+
+    fn refuse(&mut self, i: usize) {
+        self.refused[i] += 1;
+        self.dirty_refused.insert(i);
     }
 
     /// The value as it may stand in label `n` of metric `i`. One that a log
@@ -156,37 +210,50 @@ impl Registry {
         {
             return OTHER.to_owned();
         }
-        let taken: BTreeSet<&str> = self.series[i]
-            .keys()
-            .filter_map(|labels| labels.get(n)?.as_deref())
-            .filter(|v| *v != OTHER)
-            .collect();
-        if taken.contains(value) {
+        let taken = &self.taken[i][n];
+        if taken.contains_key(value) {
             return value.to_owned();
         }
         if taken.len() < plan.metrics[i].label_values_max {
             return if plan.redactor.redact(value) == value { value.to_owned() } else { OTHER.to_owned() };
         }
-        self.refused[i] += 1;
-        self.dirty_refused.insert(i);
+        self.refuse(i);
         OTHER.to_owned()
     }
 
     fn update(&mut self, metric: &MetricPlan, i: usize, labels: Labels, change: impl FnOnce(&mut f64)) {
-        if let Value::Number(n) = self.series[i].entry(labels.clone()).or_insert_with(|| zero(metric)) {
+        if let Value::Number(n) = self.value(metric, i, &labels) {
             change(n);
         }
         self.dirty.insert((i, labels));
     }
 
-    fn drop_series(&mut self, i: usize, labels: Labels) {
-        if self.series[i].remove(&labels).is_some() {
-            self.dirty.insert((i, labels));
+    fn value(&mut self, metric: &MetricPlan, i: usize, labels: &Labels) -> &mut Value {
+        if !self.series[i].contains_key(labels) {
+            self.put(metric, i, labels.clone(), zero(metric));
         }
+        self.series[i].entry(labels.clone()).or_insert_with(|| zero(metric))
+    }
+
+    fn drop_series(&mut self, metric: &MetricPlan, i: usize, labels: Labels) {
+        if self.series[i].remove(&labels).is_none() {
+            return;
+        }
+        self.bytes -= weight(metric);
+        for (taken, label) in self.taken[i].iter_mut().zip(&labels) {
+            let Some(label) = label else { continue };
+            if let Some(count) = taken.get_mut(label) {
+                *count -= 1;
+                if *count == 0 {
+                    taken.remove(label);
+                }
+            }
+        }
+        self.dirty.insert((i, labels));
     }
 
     fn observe(&mut self, metric: &MetricPlan, i: usize, labels: Labels, number: f64) {
-        let value = self.series[i].entry(labels.clone()).or_insert_with(|| zero(metric));
+        let value = self.value(metric, i, &labels);
         if let Value::Histogram { counts, sum, bounds } = value {
             let bucket = bounds.iter().position(|b| number <= *b).unwrap_or(bounds.len());
             counts[bucket] += 1;
@@ -220,6 +287,14 @@ fn initial(plan: &Plan, metric: &MetricPlan) -> Vec<Labels> {
     all.filter(|(i, _)| of.1.is_empty() || of.1.contains(i))
         .map(|(_, outcome)| vec![Some(outcome.name.clone()); metric.labels.len()])
         .collect()
+}
+
+fn weight(metric: &MetricPlan) -> usize {
+    let buckets = match &metric.kind {
+        MetricKind::Histogram { buckets, .. } => buckets.len(),
+        _ => 0,
+    };
+    LimitsPlan::series_weight(metric.labels.len(), buckets)
 }
 
 fn zero(metric: &MetricPlan) -> Value {

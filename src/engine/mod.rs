@@ -24,6 +24,7 @@ mod past;
 pub mod route;
 pub mod saved;
 pub mod sources;
+pub mod streams;
 pub mod vitals;
 pub mod words;
 
@@ -404,7 +405,7 @@ impl Engine {
 
     /// Collects what came of the input and decides what is to be told.
     fn finish(&mut self) -> Output {
-        let refused = self.assembler.refused + self.alerts.refused;
+        let refused = self.assembler.refused + self.assembler.refused_blocks + self.alerts.refused;
         self.is_vitals_dirty |= std::mem::replace(&mut self.refused_seen, refused) != refused;
         let ended = std::mem::take(&mut self.alerts.ended);
         let transitions = std::mem::take(&mut self.alerts.transitions);
@@ -510,6 +511,11 @@ impl Engine {
         let mut families = self.registry.families(&self.plan);
         families.extend(vitals::families(self));
         families
+    }
+
+    /// How often each kind of thing found no room since the state began.
+    pub fn refused(&self) -> std::collections::BTreeMap<vitals::Refused, u64> {
+        vitals::refused(self)
     }
 
     /// The plan it runs.

@@ -20,13 +20,16 @@ use super::alert::{KeyState, Moment, OpenIncident, RuleKey};
 use super::assemble::{Key, StreamState};
 use super::change::Changes;
 use super::clocks::Clock;
+use super::detect::Piece;
 use super::group::Group;
 use super::metric::{Labels, Value};
 use super::sources::SourceMemory;
 
 /// Every kind of row there is.
-pub const KINDS: &[&str] =
-    &["engine", "source", "block", "seen", "series", "refused", "rule", "incident", "group", "changes"];
+pub const KINDS: &[&str] = &[
+    "engine", "source", "block", "seen", "series", "refused", "rule", "window", "incident", "group",
+    "changes",
+];
 
 /// What has no row of its own.
 #[derive(Serialize, Deserialize)]
@@ -37,6 +40,8 @@ struct Whole {
     /// Streams and keys refused for want of room.
     #[serde(default)]
     refused: (u64, u64),
+    #[serde(default)]
+    refused_blocks: u64,
 }
 
 /// A source's row.
@@ -84,7 +89,7 @@ impl Engine {
         }
         for (metric, labels) in std::mem::take(&mut self.registry.dirty) {
             let key = text(&(&plan.metrics[metric].name, &labels));
-            rows.push(put("series", key, self.registry.series[metric].get(&labels)));
+            rows.push(put("series", key, self.registry.get(metric, &labels)));
         }
         for metric in std::mem::take(&mut self.registry.dirty_refused) {
             rows.push(put(
@@ -97,6 +102,11 @@ impl Engine {
             let row = self.alerts.keys[rule].get(&key);
             rows.push(put("rule", text(&(&plan.rules[rule].name, &key)), row));
         }
+        for (rule, key, piece) in std::mem::take(&mut self.alerts.dirty_pieces) {
+            let window = self.alerts.keys[rule].get(&key).and_then(|state| state.memory.window());
+            let row = window.and_then(|window| window.piece(piece));
+            rows.push(put("window", text(&(&plan.rules[rule].name, &key, piece)), row.as_ref()));
+        }
         let incidents = std::mem::take(&mut self.alerts.unsaved_incidents);
         if !incidents.is_empty() || std::mem::take(&mut self.is_vitals_dirty) {
             let near = plan.events.iter().zip(&self.near_misses).map(|(e, n)| (e.name.clone(), *n));
@@ -105,6 +115,7 @@ impl Engine {
                 near_misses: near.collect(),
                 process: self.clocks.process,
                 refused: (self.assembler.refused, self.alerts.refused),
+                refused_blocks: self.assembler.refused_blocks,
             };
             rows.push(put("engine", String::new(), Some(&whole)));
         }
@@ -138,6 +149,7 @@ impl Engine {
                 engine.take_row(row.kind, &row.key, value);
             }
         }
+        engine.take_windows(rows);
         engine.drop_orphans();
         let plan = engine.plan.clone();
         engine.assembler.restore_deadlines(&plan);
@@ -160,6 +172,7 @@ impl Engine {
                 self.alerts.last_number = whole.last_number;
                 self.clocks.process = whole.process;
                 (self.assembler.refused, self.alerts.refused) = whole.refused;
+                self.assembler.refused_blocks = whole.refused_blocks;
                 for (i, event) in plan.events.iter().enumerate() {
                     self.near_misses[i] = whole.near_misses.get(&event.name).copied().unwrap_or(0);
                 }
@@ -177,7 +190,7 @@ impl Engine {
                 let key = (definition, plan.source(&source)?, stream);
                 let row: BlockRow = from(value)?;
                 if row.definition == self.fingerprints[definition] {
-                    self.assembler.streams.insert(key, row.state);
+                    self.assembler.streams.put(key, row.state);
                 } else {
                     // Its row goes, or it would come back with its definition.
                     self.assembler.dirty.insert(key);
@@ -207,7 +220,7 @@ impl Engine {
                 let state: KeyState = from(value)?;
                 let is_fitting = key.len() == plan.rules[rule].by.len() || plan.rules[rule].is_built_in();
                 if is_fitting && state.memory.fits(&plan.rules[rule].detector) {
-                    self.alerts.keys[rule].insert(key, state);
+                    self.alerts.restore(rule, key, state);
                 }
             }
             "incident" => {
@@ -227,6 +240,26 @@ impl Engine {
         Some(())
     }
 
+    /// Windows come after their keys and in the order of their pieces.
+    fn take_windows(&mut self, rows: &[SavedRow]) {
+        let mut pieces = Vec::new();
+        for row in rows.iter().filter(|row| row.kind == "window") {
+            let key: Option<(String, RuleKey, u64)> = from(&row.key);
+            let piece: Option<Piece> = row.value.as_deref().and_then(from);
+            if let Some((key, piece)) = key.zip(piece) {
+                pieces.push((key, piece));
+            }
+        }
+        pieces.sort_by(|a, b| a.0.cmp(&b.0));
+        let plan = self.plan.clone();
+        for (key, piece) in pieces {
+            let rule = plan.rules.iter().position(|r| r.name == key.0);
+            if !rule.is_some_and(|rule| self.alerts.restore_piece(rule, &key.1, &piece)) {
+                self.gone.push(SavedRow { kind: "window", key: text(&key), value: None });
+            }
+        }
+    }
+
     fn take_series(&mut self, plan: &Plan, key: &str, value: &str) -> Option<()> {
         let (metric, labels): (String, Labels) = from(key)?;
         let metric = plan.metrics.iter().position(|m| m.name == metric)?;
@@ -239,7 +272,7 @@ impl Engine {
             _ => true,
         };
         if is_same_kind && labels.len() == plan.metrics[metric].labels.len() {
-            self.registry.series[metric].insert(labels, value);
+            self.registry.put(&plan.metrics[metric], metric, labels, value);
         }
         Some(())
     }

@@ -1,8 +1,35 @@
 //! The engine's metrics about itself: sources, alerts, refusals.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Family, FamilyKind, Sample, Series};
 
 use super::Engine;
+
+/// A kind of thing that may find no room.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refused {
+    /// Series of the metric of that name.
+    Series(String),
+    /// Blocks.
+    Blocks,
+    /// Streams and writers in which nothing was open.
+    Streams,
+    /// Keys of rules.
+    Keys,
+}
+
+/// How often each found none since the state began.
+pub fn refused(engine: &Engine) -> BTreeMap<Refused, u64> {
+    let metrics = engine.plan.metrics.iter().zip(&engine.registry.refused);
+    let series = metrics.map(|(metric, count)| (Refused::Series(metric.name.clone()), *count));
+    let others = [
+        (Refused::Blocks, engine.assembler.refused_blocks),
+        (Refused::Streams, engine.assembler.refused),
+        (Refused::Keys, engine.alerts.refused),
+    ];
+    series.chain(others).collect()
+}
 
 /// The `tocsin_*` families the engine can tell.
 pub fn families(engine: &Engine) -> Vec<Family> {
@@ -49,9 +76,10 @@ pub fn families(engine: &Engine) -> Vec<Family> {
         },
         Family {
             name: "tocsin_refused_total".to_owned(),
-            help: "Streams and keys that found no room.".to_owned(),
+            help: "What found no room in the memory that may be taken.".to_owned(),
             kind: counter,
             series: vec![
+                series(&[("what", "blocks")], engine.assembler.refused_blocks as f64),
                 series(&[("what", "streams")], engine.assembler.refused as f64),
                 series(&[("what", "keys")], engine.alerts.refused as f64),
             ],

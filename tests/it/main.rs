@@ -17,6 +17,7 @@ mod cases;
 mod replays;
 mod detectors;
 mod simulation;
+mod bounds;
 mod routing;
 mod packs;
 mod store;

@@ -6,6 +6,7 @@ pub mod pack;
 pub mod place;
 
 mod absent;
+mod bounds;
 mod cases;
 mod catching_up;
 mod containers;

@@ -7,6 +7,7 @@
 
 mod daemon;
 mod event;
+mod limits;
 mod metric;
 mod receiver;
 mod rule;
@@ -15,6 +16,7 @@ mod source;
 
 pub use daemon::*;
 pub use event::*;
+pub use limits::*;
 pub use metric::*;
 pub use receiver::*;
 pub use rule::*;
@@ -44,6 +46,8 @@ pub struct Plan {
     pub redactor: super::redact::Redactor,
     /// Grouping and reminders.
     pub notify: NotifyPlan,
+    /// How much may be kept.
+    pub limits: LimitsPlan,
     /// The daemon's own places.
     pub daemon: DaemonPlan,
 }

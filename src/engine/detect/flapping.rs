@@ -22,14 +22,14 @@ pub struct Flapping {
 
 impl Flapping {
     /// Takes an event of one side.
-    pub fn take(&mut self, is_bad: bool, now: Time, window: Duration) -> Counted {
+    pub fn take(&mut self, (is_bad, now): (bool, Time), window: Duration, has_room: bool) -> Counted {
         self.forget(now, window);
         let is_turn = self.last.is_some_and(|(was_bad, _)| was_bad != is_bad);
         self.last = Some((is_bad, now));
         if !is_turn {
             return Counted::Good;
         }
-        self.turns.push(now, true, window);
+        self.turns.push((now, true), window, has_room);
         Counted::Bad
     }
 
@@ -45,6 +45,12 @@ impl Flapping {
     pub fn next_leaving(&self, now: Time, window: Duration) -> Option<Time> {
         let last = self.last.map(|(_, at)| at.plus(window)).filter(|at| *at > now);
         [self.turns.next_leaving(now, window), last].into_iter().flatten().min()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.turns.clear();
+        self.last = None;
     }
 
     /// Remembers nothing.
@@ -63,7 +69,7 @@ mod tests {
     fn only_turns_count_and_they_leave_the_window() {
         let mut memory = Flapping::default();
         for (second, is_bad) in [(0, false), (1, true), (2, true), (3, false), (4, true)] {
-            memory.take(is_bad, Time::from_secs(second), WINDOW);
+            memory.take((is_bad, Time::from_secs(second)), WINDOW, true);
         }
         assert_eq!(memory.turns.counts(Time::from_secs(4), WINDOW).0, 3);
         assert_eq!(memory.turns.counts(Time::from_secs(61), WINDOW).0, 2);
@@ -72,8 +78,8 @@ mod tests {
     #[test]
     fn what_was_before_the_window_is_forgotten() {
         let mut memory = Flapping::default();
-        memory.take(false, Time::from_secs(0), WINDOW);
-        assert_eq!(memory.take(true, Time::from_secs(60), WINDOW), Counted::Good);
+        memory.take((false, Time::from_secs(0)), WINDOW, true);
+        assert_eq!(memory.take((true, Time::from_secs(60)), WINDOW, true), Counted::Good);
         memory.forget(Time::from_secs(120), WINDOW);
         assert!(memory.is_empty());
     }

@@ -28,7 +28,7 @@ pub use scheduled::Scheduled;
 pub use staleness::Staleness;
 pub use streak::Streak;
 pub use threshold::Threshold;
-pub use window::Window;
+pub use window::{Piece, Window};
 
 /// The instant a detector is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,19 +107,29 @@ impl Memory {
     }
 
     /// Takes an event of the rule's own definition (or its grace event, or a
-    /// near miss). `key` keys the digests of values that are only compared.
-    pub fn take(&mut self, rule: &RulePlan, event: &Event, now: Now, key: &[u8; 32]) -> Counted {
+    /// near miss). Without room a window grows no further. `key` keys the
+    /// digests of values that are only compared.
+    pub fn take(
+        &mut self,
+        rule: &RulePlan,
+        event: &Event,
+        (now, has_room): (Now, bool),
+        key: &[u8; 32],
+    ) -> Counted {
         let clock = now.clock;
+        let room = |window: &Duration| (*window, has_room);
         match (self, &rule.detector) {
             (Memory::Streak(s), Detector::Streak { bad, good, .. }) => s.take(event, bad, good, clock),
             (Memory::Window(w), Detector::Rate { outcomes, without, window, .. }) => {
                 let is_against = !without.is_empty() && event.is_among(without);
-                count(w, event.is_among(outcomes) && !is_against, is_against, clock, *window)
+                count(w, (event.is_among(outcomes) && !is_against, is_against), clock, room(window))
             }
             (Memory::Window(w), Detector::Ratio { bad, good, window, .. }) => {
-                count(w, event.is_among(bad), event.is_among(good), clock, *window)
+                count(w, (event.is_among(bad), event.is_among(good)), clock, room(window))
             }
-            (Memory::Window(w), Detector::Drift { window, .. }) => count(w, true, false, clock, *window),
+            (Memory::Window(w), Detector::Drift { window, .. }) => {
+                count(w, (true, false), clock, room(window))
+            }
             (Memory::Staleness(s), Detector::Staleness { event: of, good, grace_event, .. }) => {
                 if event.definition == *of && event.is_among(good) {
                     s.good(clock);
@@ -143,7 +153,7 @@ impl Memory {
                 if !is_bad && !event.is_among(good) {
                     return Counted::No;
                 }
-                f.take(is_bad, clock, *window)
+                f.take((is_bad, clock), *window, has_room)
             }
             (Memory::Scheduled(s), Detector::Schedule { good, .. }) if event.is_among(good) => {
                 s.since = s.since.max(event.at);
@@ -235,6 +245,24 @@ impl Memory {
         true
     }
 
+    /// The window, of rules that have one.
+    pub fn window(&self) -> Option<&Window> {
+        match self {
+            Memory::Window(window) => Some(window),
+            Memory::Flapping(flapping) => Some(&flapping.turns),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn window_mut(&mut self) -> Option<&mut Window> {
+        match self {
+            Memory::Window(window) => Some(window),
+            Memory::Flapping(flapping) => Some(&mut flapping.turns),
+            _ => None,
+        }
+    }
+
     /// Nothing is remembered that a new memory would not hold.
     pub fn is_empty(&self) -> bool {
         match self {
@@ -306,10 +334,15 @@ pub fn window_of(rule: &RulePlan) -> Option<Duration> {
     }
 }
 
-fn count(w: &mut Window, is_bad: bool, is_good: bool, now: Time, window: Duration) -> Counted {
+fn count(
+    w: &mut Window,
+    (is_bad, is_good): (bool, bool),
+    now: Time,
+    (window, has_room): (Duration, bool),
+) -> Counted {
     if !is_bad && !is_good {
         return Counted::No;
     }
-    w.push(now, is_bad, window);
+    w.push((now, is_bad), window, has_room);
     if is_bad { Counted::Bad } else { Counted::Good }
 }

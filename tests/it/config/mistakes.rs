@@ -50,6 +50,29 @@ fn slips_in_the_toml_and_its_keys_are_shown_with_their_place() {
 }
 
 #[test]
+fn what_the_memory_cannot_hold_is_shown() {
+    let metric = "[[metric]]\ntype = \"counter\"\nname = \"a_total\"\nhelp = \"x\"\n\
+                  event = \"request\"\nlabels = [\"status\"]\nlabel_values_max = 1_000_000";
+    let rule = "[[rule]]\nname = \"Many\"\ntype = \"rate\"\nevent = \"request\"\ncount = 3\n\
+                window = \"1m\"\nseverity = \"info\"\nsummary = \"x\"\nby = [\"status\"]\n\
+                keys_max = 1_000_000";
+    assert_each_is_the_only_error(&[
+        Case(
+            "[limits]\nmemory = \"64MiB\"",
+            "2:10",
+            "\"memory\" is less than 1 source",
+            "at least \"116MiB\"",
+        ),
+        Case("[limits]\nmemory = \"x\"", "2:10", "\"x\" is no size", "32MiB"),
+        Case("[limits]\nmemroy = \"1GiB\"", "2:1", "unknown key \"memroy\"", "did you mean \"memory\"?"),
+        Case(metric, "7:1", "1000000 values are more than [limits] memory", "expected at most 25941"),
+        Case(rule, "10:1", "1000000 keys are more than [limits] memory", "expected at most 2432"),
+    ]);
+    let fits = format!("[limits]\nmemory = \"64GiB\"\n{metric}\n{rule}\n{BASE}");
+    assert_eq!(problems_of(&fits), []);
+}
+
+#[test]
 fn mistakes_in_sources_are_shown() {
     let source = |rest: &str| -> &'static str {
         let text = format!(

@@ -17,6 +17,16 @@ pub fn until(what: &str, mut ready: impl FnMut() -> bool) {
     until_or(|| what.to_owned(), &mut ready);
 }
 
+/// The same with a deadline in seconds, for what is large.
+#[track_caller]
+pub fn until_for(secs: u64, what: &str, mut ready: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(secs);
+    while !ready() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// The same, with words that are made when it was in vain.
 #[track_caller]
 pub fn until_or(what: impl Fn() -> String, ready: &mut dyn FnMut() -> bool) {
@@ -236,6 +246,23 @@ impl Daemon {
     pub fn signal(&self, signal: i32) {
         // SAFETY: signals our own child.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
+    }
+
+    /// The kernel gives it no more private memory than this from now on; one
+    /// that needs more ends.
+    pub fn hold_to(&self, bytes: u64) {
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: limits our own child; nothing is written back.
+        let done =
+            unsafe { libc::prlimit(self.child.id() as i32, libc::RLIMIT_DATA, &limit, std::ptr::null_mut()) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// The most memory it ever had resident, its program included, in bytes.
+    pub fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
     }
 
     /// Ends it at once, wherever it is.

@@ -160,6 +160,11 @@ impl Journal {
         self.stdin.as_mut().unwrap().write_all(entry.text().as_bytes()).unwrap();
     }
 
+    /// Entries as `journalctl -o export` writes them.
+    pub fn write_text(&mut self, text: &str) {
+        self.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
     /// Waits until so many entries can be read.
     #[track_caller]
     pub fn until(&self, entries: usize) {
