@@ -9,6 +9,11 @@ use super::ledger::Ledger;
 use crate::model::{Cursor, Incident, Outgoing, SavedRow, Time, Transition};
 use crate::store::{Commit, Error};
 
+/// Incidents, and transitions, kept for a disk that does not take them.
+const HISTORY_MAX: usize = 5_000;
+/// Notices kept for it; memory's own outbox sends them meanwhile.
+const NOTICES_MAX: usize = 1_000;
+
 /// Everything since the last commit.
 #[derive(Default)]
 pub struct Pending {
@@ -59,12 +64,18 @@ impl Pending {
         Ok(())
     }
 
-    /// Takes what came later.
+    /// Takes what came later. While no disk takes it there is no end to that:
+    /// of history and notices the newest are kept, as many as the state holds.
     pub fn add(&mut self, later: Pending) {
         self.cursors.extend(later.cursors);
         self.rows.extend(later.rows);
         self.incidents.extend(later.incidents);
         self.transitions.extend(later.transitions);
         self.outgoings.extend(later.outgoings);
+        self.transitions.drain(..self.transitions.len().saturating_sub(HISTORY_MAX));
+        self.outgoings.drain(..self.outgoings.len().saturating_sub(NOTICES_MAX));
+        while self.incidents.len() > HISTORY_MAX {
+            self.incidents.pop_first();
+        }
     }
 }

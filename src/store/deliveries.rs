@@ -56,7 +56,7 @@ pub(super) fn count(
     add.execute((receiver, error, at.0)).map(|_| ())
 }
 
-pub(super) fn pending(sql: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
+fn pending(sql: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {
     let mut select = sql
         .prepare_cached("SELECT receiver, count(*) FROM outbox WHERE state = 'pending' GROUP BY receiver")?;
     select.query_map((), |row| Ok((row.get(0)?, natural(row, 1)?)))?.collect()

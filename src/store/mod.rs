@@ -40,7 +40,7 @@ use rusqlite::{Connection, Transaction as Sql, TransactionBehavior};
 
 pub use error::Error;
 pub use inspect::{Inspection, backup, inspect};
-pub use outbox::{Claimed, IN_FLIGHT_MAX, LATE_AFTER, PENDING_MAX};
+pub use outbox::{Claimed, IN_FLIGHT_MAX, LATE_AFTER, PENDING_BYTES_MAX, PENDING_MAX};
 pub use saved::Loaded;
 pub use schema::Identity;
 pub use trial::{Mark, Remains, Trial};

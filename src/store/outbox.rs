@@ -28,12 +28,13 @@
 //! Bodies are sent as they were stored; one that does not read any more is
 //! given up alone and stops nobody.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Transaction as Sql};
+use rusqlite::{OptionalExtension, Row, Transaction as Sql};
 
 use super::claims::{self, Standing};
-use super::deliveries::{count, pending, short};
+use super::deliveries::{count, short};
 use super::history::json;
 use super::{Error, Store};
 use crate::model::{Outgoing, Time};
@@ -45,9 +46,13 @@ pub const LATE_AFTER: Duration = Duration::from_secs(60);
 /// Waiting rows of one receiver; what comes beyond is given up at once, but
 /// for the ends of what it was told or will be.
 pub const PENDING_MAX: u64 = 10_000;
+/// And their bytes.
+pub const PENDING_BYTES_MAX: u64 = 64 << 20;
 /// Finished rows are kept so long, for people who ask what was sent.
 const FINISHED_FOR: Duration = Duration::from_secs(86_400);
 const FINISHED_MAX: i64 = 5_000;
+/// And so many bytes of them, of all receivers.
+const FINISHED_BYTES_MAX: i64 = 64 << 20;
 
 /// An outgoing that is to be sent now, and by nobody else until the lease
 /// ends.
@@ -174,7 +179,7 @@ pub(super) fn store(
     if outgoings.is_empty() {
         return Ok(refused);
     }
-    let mut waiting = pending(sql)?;
+    let mut waiting = waiting(sql)?;
     let mut put = sql.prepare_cached(
         "INSERT INTO outbox (id, receiver, thread, body, created_at, next_attempt_at, changed_at, ends, past_body)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5, ?7, ?8) ON CONFLICT (id) DO NOTHING",
@@ -183,23 +188,37 @@ pub(super) fn store(
         let Outgoing { id, receiver, thread, body, end } = outgoing;
         let past = end.as_ref().and_then(|end| end.past.as_ref()).map(json).transpose()?;
         let ends = end.as_ref().map_or(0, |end| 1 + i64::from(end.stands_alone));
-        let values = (id, receiver, thread, json(body)?, at.0, from.0, ends, past);
+        let body = json(body)?;
+        let bytes = (body.len() + past.as_ref().map_or(0, String::len)) as u64;
+        let values = (id, receiver, thread, body, at.0, from.0, ends, past);
         if put.execute(values)? == 0 {
             continue;
         }
         if end.is_none() {
             claims::begin_thread(sql, receiver, thread, at)?;
         }
-        let waiting = waiting.entry(receiver.clone()).or_insert(0);
+        let waiting = waiting.entry(receiver.clone()).or_default();
         let is_owed = end.is_some() && claims::is_owed_an_end(sql, receiver, thread)?;
-        if *waiting >= PENDING_MAX && !is_owed {
+        let is_full = waiting.0 >= PENDING_MAX || waiting.1 + bytes > PENDING_BYTES_MAX;
+        if is_full && !is_owed {
             finish(sql, id, "given_up", at, Some("too many were waiting for this receiver"))?;
             refused.push(id.clone());
         } else {
-            *waiting += 1;
+            *waiting = (waiting.0 + 1, waiting.1 + bytes);
         }
     }
     Ok(refused)
+}
+
+/// Rows that wait and their bytes, by receiver. Lengths are in the rows'
+/// headers: no text is read for them.
+fn waiting(sql: &Sql<'_>) -> rusqlite::Result<BTreeMap<String, (u64, u64)>> {
+    let mut select = sql.prepare_cached(
+        "SELECT receiver, count(*), sum(octet_length(body) + coalesce(octet_length(past_body), 0))
+         FROM outbox WHERE state = 'pending' GROUP BY receiver",
+    )?;
+    let natural = |row: &Row<'_>, column| row.get::<_, i64>(column).map(|n| u64::try_from(n).unwrap_or(0));
+    select.query_map((), |row| Ok((row.get(0)?, (natural(row, 1)?, natural(row, 2)?))))?.collect()
 }
 
 pub(super) fn trim(sql: &Sql<'_>, history_for: Duration, now: Time) -> rusqlite::Result<usize> {
@@ -210,13 +229,20 @@ pub(super) fn trim(sql: &Sql<'_>, history_for: Duration, now: Time) -> rusqlite:
             SELECT seq FROM outbox WHERE state <> 'pending' ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
         (FINISHED_MAX,),
     )?;
+    let large = sql.execute(
+        "DELETE FROM outbox WHERE seq IN (SELECT seq FROM (
+            SELECT seq, sum(octet_length(body) + coalesce(octet_length(past_body), 0))
+                OVER (ORDER BY seq DESC) AS bytes
+            FROM outbox WHERE state <> 'pending') WHERE bytes > ?1)",
+        (FINISHED_BYTES_MAX,),
+    )?;
     // Their ends never came: the receiver is no longer told.
     let ended = sql.execute(
         "DELETE FROM threads WHERE begun_at < ?1 AND NOT EXISTS (SELECT 1 FROM outbox o
          WHERE o.state = 'pending' AND o.receiver = threads.receiver AND o.thread = threads.thread)",
         (now.minus(history_for.max(FINISHED_FOR)).0,),
     )?;
-    Ok(old + many + ended)
+    Ok(old + many + large + ended)
 }
 
 pub(super) fn finish(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tocsin::model::OutgoingBody;
 use tocsin::store::{self, Commit, Store};
 
 use super::{LEASE, at, claim, outgoing, put};
@@ -127,6 +128,34 @@ fn a_receiver_that_is_away_for_ever_does_not_fill_the_state() {
     assert_eq!((views[0].pending, views[0].outcomes["given_up"]), (store::PENDING_MAX, 2));
     put(&mut store, &[outgoing("other", "here", "t")]);
     assert_eq!(claim(&mut store, at(0)), ["0", "other"]);
+}
+
+#[test]
+fn large_notices_to_a_receiver_that_is_away_do_not_fill_the_state_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let wide = "x".repeat(1 << 20);
+    let large = |n: u64, receiver: &str| {
+        let (mut one, from) = outgoing(&format!("{receiver}-{n}"), receiver, &n.to_string());
+        if let OutgoingBody::Http { body, .. } = &mut one.body {
+            body.push_str(&wide);
+        }
+        (one, from)
+    };
+    for round in 0..8 {
+        let many: Vec<_> = (0..10).map(|n| large(10 * round + n, "away")).collect();
+        store.commit(Commit { outgoings: &many, at: at(0), ..Commit::default() }).unwrap();
+    }
+    let view = |store: &Store| store.outbox_views().unwrap()[0].clone();
+    assert_eq!((view(&store).pending, view(&store).outcomes["given_up"]), (63, 17));
+    // What is finished is let go of as well, the oldest first.
+    for n in 0..63 {
+        assert!(store.record_delivered(&format!("away-{n}"), at(1)).unwrap());
+    }
+    assert!(store.prune(Duration::from_secs(3_600), at(2)).unwrap() >= 16);
+    assert_eq!(view(&store).outcomes["delivered"], 63, "what was counted stays counted");
+    put(&mut store, &[large(100, "away")]);
+    assert_eq!(view(&store).pending, 1, "there is room again");
 }
 
 #[test]

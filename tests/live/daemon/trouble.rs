@@ -74,6 +74,38 @@ fn a_receiver_that_hangs_delays_no_other_and_no_end() {
 }
 
 #[test]
+fn a_receiver_that_stays_down_is_given_up_and_said_and_harms_no_other() {
+    let (down, other) = (Hook::new(), Hook::new());
+    down.set(Answer::Status(503));
+    let notify = "[limits]\nmemory = \"160MiB\"\n[notify]\ngive_up_after = \"1s\"\n";
+    let setup = setup(&(down.receiver("down", "") + &other.receiver("other", "") + notify));
+    let daemon = setup.start_live();
+    daemon.hold_to(160 << 20);
+    let rounds = 25;
+    for round in 1..=rounds {
+        append(&setup, &request_text(false).repeat(3));
+        other.until_nth("ExchangeAuthFailing firing", round);
+        append(&setup, &request_text(true));
+        other.until_nth("ExchangeAuthFailing resolved", round);
+    }
+    daemon.until_metric("tocsin_outbox_pending{receiver=\"down\"}", 0.0);
+    let count = |outcome: &str| {
+        daemon
+            .metric(&format!("tocsin_notifications_total{{receiver=\"down\",outcome=\"{outcome}\"}}"))
+            .unwrap()
+    };
+    let given_up = count("given_up");
+    eprintln!("{given_up} given up, {} MiB resident at most", daemon.peak() >> 20);
+    assert!(given_up >= rounds as f64 && count("delivered") == 0.0, "{given_up}");
+    assert!(daemon.said().contains("to down is given up after"), "{}", daemon.said());
+    let status = daemon.get("/api/v1/status").unwrap().1;
+    assert!(status.contains("\"given_up\""), "{status}");
+    let bytes = daemon.metric("tocsin_state_bytes").unwrap();
+    assert!(bytes < (16 << 20) as f64, "the state takes {bytes} bytes");
+    assert_eq!(terminate(daemon).code(), Some(0));
+}
+
+#[test]
 fn a_receiver_that_was_down_is_told_all_in_order() {
     let hook = Hook::new();
     hook.set(Answer::Status(500));
