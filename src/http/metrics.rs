@@ -5,15 +5,19 @@
 //! not kept in a registry: each answer builds the crate's own families from
 //! them and lets its encoder escape and format.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{TEXT_FORMAT, TextEncoder};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Window;
 use crate::model::{Family, FamilyKind, Sample, Series};
@@ -21,17 +25,40 @@ use crate::model::{Family, FamilyKind, Sample, Series};
 /// Kept, because its counter of CPU seconds counts on from its last look.
 static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
 
+/// Texts of all series that may be held at once, for readers that are slow.
+pub(super) const SCRAPES_MAX: usize = 8;
+/// One more waits so long for its turn.
+const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
+
 /// The families in Prometheus' text format 0.0.4, without `process_*`.
 pub fn exposition(families: &[Family]) -> String {
     encode(&families.iter().map(family).collect::<Vec<_>>())
 }
 
 /// Answers a scrape.
-pub(super) async fn metrics(State(window): State<Window>) -> Response {
+pub(super) async fn metrics(State(window): State<Window>, scrapes: Arc<Semaphore>) -> Response {
+    let Ok(Ok(permit)) = tokio::time::timeout(SCRAPE_WITHIN, scrapes.acquire_owned()).await else {
+        let why = "too many scrapes are under way; try again".to_owned();
+        return super::text(StatusCode::SERVICE_UNAVAILABLE, why);
+    };
     let snapshot = window.snapshot.borrow().clone();
-    let mut body = exposition(&snapshot.families);
-    body.push_str(&encode(&PROCESS.collect()));
+    let mut text = exposition(&snapshot.families);
+    text.push_str(&encode(&PROCESS.collect()));
+    let body = Bytes::from_owner(Held { text, _permit: permit });
     ([(header::CONTENT_TYPE, TEXT_FORMAT)], body).into_response()
+}
+
+/// An exposition that counts as a scrape until its last byte was written or
+/// its reader given up.
+struct Held {
+    text: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
 }
 
 fn encode(families: &[MetricFamily]) -> String {

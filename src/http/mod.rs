@@ -28,7 +28,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::model::Snapshot;
@@ -173,9 +173,10 @@ GET  /api/v1/status  the status as JSON
 
 fn router(window: Window, is_loopback: bool) -> Router {
     let guard = guard::Guard { is_loopback, hosts: window.hosts.clone() };
+    let scrapes = Arc::new(Semaphore::new(metrics::SCRAPES_MAX));
     Router::new()
         .route("/", get(page::status))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(move |window| metrics::metrics(window, scrapes.clone())))
         .route("/-/healthy", get(health::healthy))
         .route("/-/ready", get(health::ready))
         .route("/-/reload", post(health::reload))

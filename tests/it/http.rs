@@ -228,6 +228,30 @@ async fn metrics_hold_the_families_and_the_process_and_satisfy_promtool() {
 }
 
 #[tokio::test]
+async fn readers_that_do_not_read_hold_a_few_expositions_and_no_more() {
+    // More than the kernel takes off the process's hands.
+    let large = Family { help: "x".repeat(24 << 20), ..families().remove(0) };
+    let open = open(Snapshot { families: vec![large], ..quiet() }, None).await;
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(open.address).await.unwrap();
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", open.address);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_exact(&mut [0; 16]).await.unwrap();
+        slow.push(stream);
+    }
+    let refused = open.get("/metrics").await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.body.contains("too many scrapes"), "{}", refused.body);
+    drop(slow);
+    let mut answers = 0;
+    while open.get("/metrics").await.status != 200 {
+        answers += 1;
+        assert!(answers < 12, "their places are free again");
+    }
+}
+
+#[tokio::test]
 async fn health_and_readiness_answer_by_status_and_say_why() {
     let window = open(quiet(), None).await;
     assert_eq!(window.get("/-/healthy").await.status, 200);
