@@ -41,15 +41,19 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// The file as it stands on the disk is whole, or [`Error::Damaged`]; one
-    /// that was condemned is looked at no more. The writer may not notice: it has in its memory what it last read.
+    /// The file as it stands on the disk is whole, or [`Error::Damaged`], which
+    /// condemns it; one that was condemned is looked at no more. The writer may not notice: it has in its memory what it last read.
     pub fn check(&self) -> Result<(), Error> {
         if self.is_condemned.load(Ordering::Relaxed) {
             return Ok(());
         }
         let fault = self.connect().and_then(|connection| open::first_fault(&connection, "quick_check"));
         match fault.map_err(|error| Error::from_sqlite(&self.path, error))? {
-            Some(why) => Err(Error::Damaged { path: self.path.clone(), why }),
+            Some(why) => {
+                // At once: until the writer hears of it, nothing is moved.
+                self.is_condemned.store(true, Ordering::Relaxed);
+                Err(Error::Damaged { path: self.path.clone(), why })
+            }
             None => Ok(()),
         }
     }

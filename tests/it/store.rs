@@ -240,7 +240,7 @@ fn what_pruning_frees_is_given_back_to_the_disk() {
 fn damage_that_the_writer_does_not_see_is_found_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = filled(dir.path());
-    let store = Store::open(dir.path()).unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
     let beside = store.checkpointer().unwrap();
     beside.check().unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -249,6 +249,10 @@ fn damage_that_the_writer_does_not_see_is_found_beside_it() {
     }
     let found = beside.check();
     assert!(matches!(found, Err(Error::Damaged { .. })), "{found:?}");
+    let damaged = std::fs::read(&path).unwrap();
+    store.commit(Commit { cursors: &[cursor("a", "2")], ..Commit::default() }).unwrap();
+    beside.run().unwrap();
+    assert!(std::fs::read(&path).unwrap() == damaged, "its log was moved into it");
 }
 
 #[test]
