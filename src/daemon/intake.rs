@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::engine::clocks::Stamp;
 use crate::model::{Batch, Cursor, Reading, SourceId, SourceState, Time};
 
 /// Batches of one source that wait here; beyond it the source waits.
@@ -129,6 +130,16 @@ impl Intake {
     /// Every source has ended and all it sent was taken.
     pub fn is_over(&self) -> bool {
         self.lanes.iter().all(|lane| lane.is_closed && lane.waiting.is_empty())
+    }
+
+    /// The stamp of the first line or gap that waits of a source.
+    pub fn next_stamp(&self, source: SourceId) -> Option<Stamp> {
+        let waiting = self.lanes[source].waiting.iter().flat_map(|half| half.readings.as_slice());
+        waiting.into_iter().find_map(|reading| match reading {
+            Reading::Line(line) => Some(Stamp { at: line.at, boot: line.boot }),
+            Reading::Gap(gap) => Some(Stamp { at: gap.at, boot: gap.boot }),
+            Reading::State(_) => None,
+        })
     }
 
     /// Something waits that only time will let pass: when to look again.

@@ -28,7 +28,7 @@ use super::picture::Picture;
 use super::{fault, with_causes};
 use crate::clock::Now;
 use crate::config::Plan;
-use crate::engine::{Engine, Input, Output, saved};
+use crate::engine::{Engine, Input, Move, Output, saved};
 use crate::model::{Reading, SavedRow, Snapshot, SourceId, Time};
 use crate::notifier;
 use crate::store::{Claimed, Error};
@@ -299,7 +299,8 @@ impl<L: Ledger> Monitor<L> {
                 self.picture.source_state(name, state);
                 let read = pace::Reading { wall: now.wall, boot: self.boot, monotonic: now.monotonic };
                 let to_now = self.pace.state(&self.engine, source, state, read);
-                let moved = self.engine.handle(Input::Advance, to_now.as_slice(), own);
+                let moves: Vec<Move> = to_now.map(|to_now| self.not_past_lines(to_now)).into_iter().collect();
+                let moved = self.engine.handle(Input::Advance, &moves, own);
                 self.keep(moved, now);
                 self.engine.handle(Input::State(source, state), &[], own)
             }
@@ -312,13 +313,24 @@ impl<L: Ledger> Monitor<L> {
 
     /// Moves live sources on and lets what is due happen.
     fn tick(&mut self, now: Now) {
+        // What has come meanwhile is to be known, or time would pass it by.
+        self.intake.gather(now.monotonic);
         let moves = self.pace.moves(&self.engine, now.monotonic);
+        let moves: Vec<Move> = moves.into_iter().map(|paced| self.not_past_lines(paced)).collect();
         let output = self.engine.handle(Input::Advance, &moves, self.own_time(now));
         self.keep(output, now);
         if self.engine.has_unsaved() {
             // Time alone ended a block or a streak.
             self.pending.since.get_or_insert(now.monotonic);
         }
+    }
+
+    /// A clock must not run past a line that has come and was not taken: a
+    /// slow disk, or a wait for another source, is no silence.
+    fn not_past_lines(&self, wanted: Move) -> Move {
+        let Some(stamp) = self.intake.next_stamp(wanted.source) else { return wanted };
+        let bounded = Move { next: Some(stamp), ..wanted };
+        if self.engine.reach(&bounded) < self.engine.reach(&wanted) { bounded } else { wanted }
     }
 
     /// Keeps what came of an input for the next commit; notifications are

@@ -65,9 +65,9 @@ impl Pace {
         if self.anchors[source].is_some() {
             return None;
         }
-        let clock = engine.reach(&to(source, read, Duration::ZERO)).unwrap_or(read.wall);
+        let clock = engine.reach(&reaching(engine, to(source, read, Duration::ZERO))).unwrap_or(read.wall);
         self.anchors[source] = Some((clock, read.monotonic));
-        Some(to(source, read, ON_THEIR_WAY))
+        Some(reaching(engine, to(source, read, ON_THEIR_WAY)))
     }
 
     /// Moves for all live sources at `monotonic`.
@@ -108,6 +108,13 @@ fn to(source: SourceId, read: Reading, before: Duration) -> Move {
     let at = read.wall.minus(before);
     let boot = read.boot.map(|id| Boot { id, monotonic: read.monotonic.minus(before).0 });
     Move { source, to: at, next: boot.map(|boot| Stamp { at, boot: Some(boot) }), starts: true }
+}
+
+/// Once the source's time has started, its stamp alone says how far: the wall
+/// clock may have been set back since the last line.
+fn reaching(engine: &Engine, wanted: Move) -> Move {
+    let has_begun = engine.source_clock(wanted.source).is_some();
+    if has_begun && wanted.next.is_some() { Move { to: Time(i64::MAX), ..wanted } } else { wanted }
 }
 
 #[cfg(test)]

@@ -176,7 +176,15 @@ impl Engine {
         }
         self.settle(&targets, now);
         for m in moves.iter().filter(|m| m.starts) {
+            if self.clocks.sources[m.source].now().is_some() {
+                continue;
+            }
             self.start(m.source, m.to);
+            // Where the machine says what time it is, its monotonic time
+            // counts from here: a step before the first line is no silence.
+            if let Some(stamp) = m.next.filter(|next| next.at == m.to) {
+                self.clocks.sources[m.source].take(stamp);
+            }
         }
         if let Some((source, stamp)) = stamp {
             self.start(source, stamp.at);
