@@ -20,7 +20,7 @@ run: ## build and play the shipped incident; http://127.0.0.1:9650/ until Ctrl-C
 test: ## every test, the live ones against real journald, dockerd, Prometheus and SMTP
 	@tools/system-packages.sh test
 	@echo "building; the first time takes some minutes"
-	$(CARGO) test --locked --workspace --all-targets
+	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-10000} $(CARGO) test --locked --workspace --all-targets
 
 build: ## the release binary, target/release/tocsin
 	@tools/system-packages.sh run
