@@ -6,7 +6,7 @@ CARGO ?= $(shell command -v cargo || echo "$$HOME/.cargo/bin/cargo")
 export TOCSIN_PACKAGES
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build check clean
+.PHONY: help run test soak build check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,6 +21,20 @@ test: ## every test, the live ones against real journald, dockerd, Prometheus an
 	@tools/system-packages.sh test
 	@echo "building; the first time takes some minutes"
 	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-10000} $(CARGO) test --locked --workspace --all-targets
+
+# What `make soak` does at least: kills, seconds of the storm (0: as long as the
+# kills take), the seed of the storm, seeds of the simulation.
+KILLS ?= 300
+DURATION ?= 0
+SEED ?= $(shell date +%s)
+SEEDS ?= 100000
+
+soak: ## the long forms of storm, simulation and limits: KILLS=300 DURATION=0 SEED=.. SEEDS=100000
+	@tools/system-packages.sh test
+	STORM_KILLS=$(KILLS) STORM_SECONDS=$(DURATION) STORM_SEED=$(SEED) \
+		$(CARGO) test --locked --test live -- storm:: --nocapture
+	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test --locked --test it -- simulation:: --nocapture
+	TOCSIN_SOAK=1 $(CARGO) test --locked --test live -- bounds:: --nocapture
 
 build: ## the release binary, target/release/tocsin
 	@tools/system-packages.sh run

@@ -26,4 +26,5 @@ mod file;
 mod http;
 mod bad_input;
 mod readme;
+mod promises;
 mod service;

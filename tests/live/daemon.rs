@@ -13,7 +13,6 @@ mod containers;
 mod disk;
 mod files;
 mod incident;
-mod kills;
 mod poison;
 mod starved;
 mod times;

@@ -9,4 +9,5 @@ mod prometheus;
 mod mail;
 mod daemon;
 mod service;
+mod storm;
 mod shipped;

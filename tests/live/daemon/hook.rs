@@ -28,6 +28,38 @@ pub enum Answer {
     HalfBody,
     /// 200 and a body of a gigabyte, as fast as it is read.
     Huge,
+    /// None: the connection is closed.
+    Cut,
+    /// One of the others for each request, as [`flaky`] says.
+    Flaky,
+}
+
+/// What a receiver in trouble does with its `number`th request: most are
+/// taken, the others refused, left without an answer or cut.
+fn flaky(number: usize) -> Answer {
+    const TURNS: [Answer; 20] = [
+        Answer::Status(200),
+        Answer::Status(503),
+        Answer::Slow(Duration::from_millis(40)),
+        Answer::Reset,
+        Answer::Status(200),
+        Answer::Slow(Duration::from_millis(1_500)),
+        Answer::Status(200),
+        Answer::Slow(Duration::from_millis(10)),
+        Answer::Cut,
+        Answer::Status(200),
+        Answer::Status(200),
+        Answer::Status(429),
+        Answer::Status(200),
+        Answer::Slow(Duration::from_millis(90)),
+        Answer::Status(500),
+        Answer::Status(200),
+        Answer::Status(200),
+        Answer::Reset,
+        Answer::Status(200),
+        Answer::Status(200),
+    ];
+    TURNS[number % TURNS.len()]
 }
 
 /// One request as it came.
@@ -189,10 +221,15 @@ fn serve(
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
     let at = Instant::now();
-    let what = *answer.lock().unwrap();
     let body = String::from_utf8(body).unwrap();
-    seen.lock().unwrap().push(Request { at, headers, body, answer: what });
-    reply(stream, what, &mut || stop.load(Ordering::Relaxed) || *answer.lock().unwrap() != what)
+    let asked = *answer.lock().unwrap();
+    let what = {
+        let mut seen = seen.lock().unwrap();
+        let what = if asked == Answer::Flaky { flaky(seen.len()) } else { asked };
+        seen.push(Request { at, headers, body, answer: what });
+        what
+    };
+    reply(stream, what, &mut || stop.load(Ordering::Relaxed) || *answer.lock().unwrap() != asked)
 }
 
 fn reply(mut stream: TcpStream, what: Answer, is_over: &mut dyn FnMut() -> bool) -> Option<()> {
@@ -239,6 +276,7 @@ fn reply(mut stream: TcpStream, what: Answer, is_over: &mut dyn FnMut() -> bool)
             }
             return None;
         }
+        Answer::Cut | Answer::Flaky => return None,
     };
     write!(stream, "{status}").ok()
 }
