@@ -61,6 +61,7 @@ fn notification(receiver: &str, now: Time) -> Notification {
     Notification {
         id: format!("test-{}-{receiver}", now.0),
         receiver: receiver.to_owned(),
+        route: "{}".to_owned(),
         group_labels: BTreeMap::from([("alertname".to_owned(), "TocsinTest".to_owned())]),
         is_firing: true,
         sequence: 1,

@@ -7,7 +7,8 @@ use super::problem::{Report, Spot};
 use super::reader::Table;
 
 /// Tables of which a configuration may have several.
-const KINDS: &[&str] = &["source", "event", "change", "metric", "redact", "rule", "inhibit", "receiver"];
+const KINDS: &[&str] =
+    &["source", "event", "change", "metric", "redact", "rule", "inhibit", "receiver", "time_interval"];
 
 /// What every part of the configuration is read from.
 pub(super) struct Ground<'a> {
@@ -55,6 +56,7 @@ impl<'a> Ground<'a> {
                 "override",
                 "http",
                 "notify",
+                "route",
                 "heartbeat",
                 "limits",
                 "state_dir",

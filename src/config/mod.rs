@@ -20,8 +20,10 @@ mod field;
 mod fragment;
 mod ground;
 mod inhibit;
+mod interval;
 mod label;
 mod limits;
+pub mod matcher;
 mod metric;
 mod names;
 mod pattern;
@@ -30,6 +32,7 @@ pub mod problem;
 mod reader;
 mod receiver;
 pub mod redact;
+mod route;
 mod rule;
 mod secrets;
 mod settings;
@@ -104,6 +107,8 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
     let redactor = redactor(&ground, &fragments);
     let (daemon, notify) = settings::read(&ground);
     let limits = limits::read(&ground, &sources, &metrics, &rules);
+    let intervals = interval::read(&ground);
+    let routes = route::read(&ground, &receivers, &intervals, &notify);
     let plan = Plan {
         sources,
         events,
@@ -112,6 +117,8 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
         rules,
         inhibitions,
         receivers,
+        routes,
+        intervals,
         redactor,
         notify,
         limits,
@@ -121,6 +128,7 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
     if !report.has_errors() {
         fragments.finish();
         warn_unused(&ground, &plan);
+        route::warn_unreached(&ground, &plan);
     }
     plan
 }

@@ -102,6 +102,7 @@ fn notify(ground: &Ground<'_>) -> NotifyPlan {
             *place = span.value;
         }
     };
+    any("group_wait", &mut plan.group_wait);
     any("inhibit_wait", &mut plan.inhibit_wait);
     any("outlive_wait", &mut plan.outlive_wait);
     any("repeat_interval", &mut plan.repeat_interval);

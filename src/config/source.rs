@@ -175,6 +175,7 @@ fn start(report: &Report, text: &Spot<&str>) -> Option<Start> {
     }
 }
 
+/// A time zone by its name in the tz database.
 pub(super) fn timezone(report: &Report, text: &Spot<&str>) -> Option<TimeZone> {
     if text.value.eq_ignore_ascii_case("utc") {
         return Some(TimeZone::UTC);

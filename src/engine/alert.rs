@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::plan::{Plan, RulePlan};
+use crate::config::plan::{Labelled, Plan, RulePlan};
 use crate::model::{Incident, Severity, Time, Transition};
 
 use super::clocks::Clocks;
@@ -86,6 +86,14 @@ pub struct OpenIncident {
     pub symptoms: Vec<String>,
     /// Bad events counted in it.
     pub count: u64,
+}
+
+impl OpenIncident {
+    /// As matchers see it.
+    pub fn labelled(&self) -> Labelled<'_> {
+        let incident = &self.incident;
+        Labelled { alert: &incident.alert, severity: incident.severity, labels: &incident.labels }
+    }
 }
 
 /// When a condition is asked, and what a fired alert may tell.

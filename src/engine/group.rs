@@ -1,20 +1,24 @@
-//! A group of alerts of one name: who is in it, what it tells and to whom.
+//! A group of alerts as one receiver is told of it: who is in it and what is
+//! told.
 //!
 //! When it is time, is decided by [`super::route`]. What is told here is
 //! remembered here: a decision that was lost before its commit is made again
 //! with the same id, for ids hang on the first incident and on the number of
 //! the notification alone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::plan::{ROOT, RoutePlan};
 use crate::model::{AlertNotice, Notification, Time};
 
 use super::alert::OpenIncident;
 use super::member::Member;
 use super::past::count_untold;
-use super::route::{Scope, View};
+use super::route::{Step, View};
+use super::target::GroupKey;
 
 /// Members that were told and have ended, kept for the notice of the end; of
 /// more, the oldest are let go once a notice has shown them as ended.
@@ -22,7 +26,7 @@ const ENDED_MAX: usize = 64;
 /// Incidents of a backlog that are told as past; of more, the newest.
 const PAST_MAX: usize = 32;
 
-/// A group of alerts of one name.
+/// A group of alerts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// Stable over all notifications of this group's life.
@@ -31,69 +35,60 @@ pub struct Group {
     sequence: u64,
     /// When anything was last told, on the process clock.
     sent_at: Option<Time>,
-    /// Receivers that were told of a firing.
-    told_to: BTreeSet<String>,
     /// By incident.
     pub(super) members: BTreeMap<u64, Member>,
     /// Past incidents that are only counted.
     past_dropped: u64,
 }
 
-/// What a notification says, and to which receivers.
-struct Content<'a> {
-    alerts: Vec<AlertNotice>,
-    to: &'a BTreeSet<String>,
-}
-
 impl Group {
-    /// Takes in what fired and what ended since the last step.
-    pub(super) fn admit(&mut self, view: &View<'_>, scope: Scope<'_>, ended: &[OpenIncident]) {
-        for open in view.alerts.open.values().filter(|o| o.rule == scope.name) {
-            let at = if scope.is_behind { open.incident.started_at.min(scope.now) } else { scope.now };
-            let number = open.incident.number;
-            self.members.entry(number).or_insert_with(|| Member::new(open, view, (scope.rule, at)));
-        }
-        for open in ended.iter().filter(|o| o.rule == scope.name) {
-            let at = open.incident.started_at.min(scope.now);
-            let number = open.incident.number;
-            let member =
-                self.members.entry(number).or_insert_with(|| Member::new(open, view, (scope.rule, at)));
-            member.ended = Some(notice(open));
-        }
+    /// From when on a member's news may be told, and when they are, with
+    /// those of its group; `None` while they may not.
+    pub(super) fn due(&self, step: &Step<'_>, member: &Member) -> Option<(Time, Time)> {
+        let scope = step.scope(&member.alert);
+        let route = member.route_of(step.view.plan)?;
+        let due = member.due(step.view.plan, scope.rule).filter(|_| !scope.is_held())?;
+        Some((due, if member.is_urgent() { due } else { self.told_at(member, route, due) }))
     }
 
-    /// Joiners wait until then.
-    pub(super) fn joins_at(&self, view: &View<'_>) -> Option<Time> {
+    /// The first of a group waits `group_wait`, joiners `group_interval`.
+    fn told_at(&self, member: &Member, route: &RoutePlan, due: Time) -> Time {
         let is_active = self.members.values().any(|m| m.told.is_some());
-        Some(self.sent_at.filter(|_| is_active)?.plus(view.plan.notify.group_interval))
+        due.max(match self.sent_at.filter(|_| is_active) {
+            Some(sent_at) => sent_at.plus(route.group_interval),
+            None => member.fired_at.plus(route.group_wait),
+        })
     }
 
     /// When it is time to remind of what still fires.
-    pub(super) fn reminds_at(&self, view: &View<'_>) -> Option<Time> {
-        let every = view.plan.notify.repeat_interval;
-        let is_firing = self.members.values().any(Member::is_told_firing);
-        Some(self.sent_at.filter(|_| is_firing && !every.is_zero())?.plus(every))
+    pub(super) fn reminds_at(&self, step: &Step<'_>) -> Option<Time> {
+        let burning = self.members.values().filter(|m| m.is_told_firing() && !m.is_muted());
+        let burning = burning.filter(|m| !step.scope(&m.alert).is_held());
+        let intervals = burning.filter_map(|m| Some(m.route_of(step.view.plan)?.repeat_interval));
+        let every = intervals.filter(|every: &Duration| !every.is_zero()).min()?;
+        Some(self.sent_at?.plus(every))
     }
 
-    /// Tells of everything that fires: who was told before and the news.
+    /// Tells of everything that fires: who was told before and the news. What
+    /// is muted meanwhile is left out.
     pub(super) fn tell(
         &mut self,
-        view: &View<'_>,
-        scope: Scope<'_>,
+        step: &Step<'_>,
+        key: &GroupKey,
         (news, is_reminder): (&[u64], bool),
         out: &mut Vec<Notification>,
     ) {
         let mut alerts = Vec::new();
         for (number, member) in &mut self.members {
-            let Some(open) = view.alerts.open.get(number).filter(|_| member.ended.is_none()) else {
+            let Some(open) = step.view.alerts.open.get(number).filter(|_| member.ended.is_none()) else {
                 continue;
             };
             let is_news = news.contains(number);
-            if member.told.is_none() && !is_news {
+            if !is_news && (member.told.is_none() || member.is_muted()) {
                 continue;
             }
             let before = member.told;
-            let mut shown = fresh(view, scope, open);
+            let mut shown = fresh(step, open);
             if is_news {
                 member.told = Some(open.incident.severity);
             } else if let Some(told) = before {
@@ -113,16 +108,14 @@ impl Group {
             alerts.push(shown);
         }
         // What fires again under the same labels has not ended for anybody.
-        let fires = |labels: &BTreeMap<String, String>| alerts.iter().any(|a| a.labels == *labels);
-        self.members.retain(|_, m| m.told.is_none() || m.ended.as_ref().is_none_or(|e| !fires(&e.labels)));
+        let fires = |e: &AlertNotice| alerts.iter().any(|a| a.alert == e.alert && a.labels == e.labels);
+        self.members.retain(|_, m| m.told.is_none() || m.ended.as_ref().is_none_or(|e| !fires(e)));
         alerts.extend(self.members.values().filter(|m| m.told.is_some()).filter_map(|m| m.ended.clone()));
         self.let_go_of_surplus();
         if self.thread.is_empty() {
-            self.thread = thread(view, scope, &alerts);
+            self.thread = thread(step.view, key, &alerts);
         }
-        let to: BTreeSet<String> = view.plan.receivers.iter().map(|r| r.name.clone()).collect();
-        self.send(view, scope, Content { alerts, to: &to }, out);
-        self.told_to.extend(to);
+        self.send(step.view, key, alerts, out);
     }
 
     fn let_go_of_surplus(&mut self) {
@@ -138,23 +131,8 @@ impl Group {
         }
     }
 
-    /// Tells receivers that were configured since of what burns.
-    pub(super) fn tell_newcomers(&mut self, view: &View<'_>, scope: Scope<'_>, out: &mut Vec<Notification>) {
-        let names = view.plan.receivers.iter().map(|r| r.name.clone());
-        let to: BTreeSet<String> = names.filter(|name| !self.told_to.contains(name)).collect();
-        if to.is_empty() {
-            return;
-        }
-        let firing = self.members.iter().filter(|(_, m)| m.is_told_firing());
-        let alerts = firing.filter_map(|(n, _)| Some(fresh(view, scope, view.alerts.open.get(n)?))).collect();
-        let sent_at = self.sent_at;
-        self.send(view, scope, Content { alerts, to: &to }, out);
-        self.sent_at = sent_at;
-        self.told_to.extend(to);
-    }
-
     /// Tells the end when the last has ended.
-    pub(super) fn end(&mut self, view: &View<'_>, scope: Scope<'_>, out: &mut Vec<Notification>) {
+    pub(super) fn end(&mut self, step: &Step<'_>, key: &GroupKey, out: &mut Vec<Notification>) {
         let is_told = self.members.values().any(|m| m.told.is_some());
         let waits = |m: &Member| m.ended.is_none() && (m.told.is_some() || !m.is_quiet());
         if !is_told || self.members.values().any(waits) {
@@ -162,8 +140,7 @@ impl Group {
         }
         let told = self.members.values().filter(|m| m.told.is_some());
         let alerts: Vec<AlertNotice> = told.filter_map(|m| m.ended.clone()).collect();
-        let to = std::mem::take(&mut self.told_to);
-        self.send(view, scope, Content { alerts, to: &to }, out);
+        self.send(step.view, key, alerts, out);
         self.members.retain(|_, m| m.told.is_none());
         self.thread.clear();
         self.sequence = 0;
@@ -172,15 +149,19 @@ impl Group {
 
     /// Of what ended untold, keeps what would have been told if its source
     /// had not been behind.
-    pub(super) fn let_go_of_untold(&mut self, view: &View<'_>, scope: Scope<'_>) {
-        let joins_at = self.joins_at(view);
+    pub(super) fn let_go_of_untold(&mut self, step: &Step<'_>) {
         let would_be_told = |m: &Member| {
             let ended_at = m.ended.as_ref().filter(|_| m.is_free())?.ends_at?;
-            let due = m.due(view.plan, scope.rule)?;
-            Some(joins_at.map_or(due, |at| due.max(at)) <= ended_at)
+            let due = m.due(step.view.plan, step.scope(&m.alert).rule)?;
+            Some(self.told_at(m, m.route_of(step.view.plan)?, due) <= ended_at)
         };
-        for member in self.members.values_mut().filter(|m| m.is_past() && !m.is_missed) {
-            member.is_missed = would_be_told(member) == Some(true);
+        let untold = self.members.iter().filter(|(_, m)| m.is_past() && !m.is_missed);
+        let missed: Vec<u64> =
+            untold.filter(|(_, m)| would_be_told(m) == Some(true)).map(|(n, _)| *n).collect();
+        for number in missed {
+            if let Some(member) = self.members.get_mut(&number) {
+                member.is_missed = true;
+            }
         }
         self.members.retain(|_, m| !m.is_past() || m.is_missed);
         let past: Vec<u64> = self.members.iter().filter(|(_, m)| m.is_past()).map(|(n, _)| *n).collect();
@@ -190,54 +171,68 @@ impl Group {
         }
     }
 
-    /// What began and ended untold, oldest first; it leaves the group.
-    pub(super) fn take_past(&mut self) -> Vec<AlertNotice> {
-        let past = self.members.values().filter(|m| m.is_past());
+    /// What began and ended untold and need not be waited for, oldest first;
+    /// it leaves the group.
+    pub(super) fn take_past(&mut self, step: &Step<'_>) -> Vec<AlertNotice> {
+        let is_taken = |m: &Member| m.is_past() && !step.scope(&m.alert).is_held();
+        let past = self.members.values().filter(|m| is_taken(m));
         let mut alerts: Vec<AlertNotice> = past.filter_map(|m| m.ended.clone()).collect();
-        self.members.retain(|_, m| !m.is_past());
-        count_untold(&mut alerts, std::mem::take(&mut self.past_dropped));
+        self.members.retain(|_, m| !is_taken(m));
+        if !alerts.is_empty() {
+            count_untold(&mut alerts, std::mem::take(&mut self.past_dropped));
+        }
         alerts
     }
 
-    fn send(&mut self, view: &View<'_>, scope: Scope<'_>, content: Content<'_>, out: &mut Vec<Notification>) {
-        let Content { mut alerts, to } = content;
+    fn send(
+        &mut self,
+        view: &View<'_>,
+        key: &GroupKey,
+        mut alerts: Vec<AlertNotice>,
+        out: &mut Vec<Notification>,
+    ) {
         alerts.sort_by_key(|a| (!a.is_firing, a.starts_at, a.incident));
         self.sequence += 1;
         self.sent_at = Some(view.now);
-        for receiver in view.plan.receivers.iter().filter(|r| to.contains(&r.name)) {
-            out.push(Notification {
-                id: format!("{}-{}-{}", self.thread, self.sequence, receiver.name),
-                receiver: receiver.name.clone(),
-                group_labels: BTreeMap::from([("alertname".to_owned(), scope.name.to_owned())]),
-                is_firing: alerts.iter().any(|a| a.is_firing),
-                sequence: self.sequence,
-                thread: self.thread.clone(),
-                decided_at: view.now,
-                is_past: false,
-                is_test: false,
-                alerts: alerts.clone(),
-            });
+        if !view.plan.receivers.iter().any(|r| r.name == key.receiver) {
+            // It is no longer configured.
+            return;
         }
+        out.push(Notification {
+            id: format!("{}-{}-{}", self.thread, self.sequence, key.receiver),
+            receiver: key.receiver.clone(),
+            route: key.route.clone(),
+            group_labels: key.labels.clone(),
+            is_firing: alerts.iter().any(|a| a.is_firing),
+            sequence: self.sequence,
+            thread: self.thread.clone(),
+            decided_at: view.now,
+            is_past: false,
+            is_test: false,
+            alerts,
+        });
     }
 }
 
-/// Named by the first incident told in it, so no two are alike.
-fn thread(view: &View<'_>, scope: Scope<'_>, alerts: &[AlertNotice]) -> String {
-    let first = alerts.iter().map(|a| a.incident).min().unwrap_or_default();
-    format!("{}-{}-{first}", view.instance, scope.name)
+/// Named by the first incident told in it, and below the root by the group,
+/// for an alert may be told to one receiver in several groups.
+fn thread(view: &View<'_>, key: &GroupKey, alerts: &[AlertNotice]) -> String {
+    let Some(first) = alerts.iter().min_by_key(|a| a.incident) else { return String::new() };
+    let group = if key.route == ROOT { String::new() } else { format!("-{:08x}", key.digest() as u32) };
+    format!("{}-{}-{}{group}", view.instance, first.alert, first.incident)
 }
 
 /// A burning alert as it is now, not as it was when it last changed.
-fn fresh(view: &View<'_>, scope: Scope<'_>, open: &OpenIncident) -> AlertNotice {
+fn fresh(step: &Step<'_>, open: &OpenIncident) -> AlertNotice {
     let mut open = open.clone();
-    if let Some(rule) = scope.rule {
-        view.alerts.refresh(view.plan, view.clocks, rule, &mut open);
+    if let Some(rule) = step.scope(&open.rule).rule {
+        step.view.alerts.refresh(step.view.plan, step.view.clocks, rule, &mut open);
     }
     notice(&open)
 }
 
 /// The alert as it last changed.
-fn notice(open: &OpenIncident) -> AlertNotice {
+pub(super) fn notice(open: &OpenIncident) -> AlertNotice {
     let incident = &open.incident;
     let mut annotations = incident.annotations.clone();
     if !open.symptoms.is_empty() {

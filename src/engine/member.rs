@@ -6,11 +6,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, RoutePlan};
 use crate::model::{AlertNotice, Severity, Time};
 
 use super::alert::OpenIncident;
-use super::route::View;
+use super::group::notice;
+use super::mute;
+use super::route::{Scope, Step, View};
 
 /// What inhibits an incident, as far as its telling goes.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,11 +27,29 @@ pub(super) enum Inhibition {
     Silent,
 }
 
+/// What keeps its telling back beside an inhibition.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+enum Mute {
+    /// Nothing did so far.
+    Never,
+    /// Something does.
+    Muted,
+    /// Nothing does any more, since then.
+    Lifted(Time),
+}
+
 /// One incident of a group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Member {
-    fired_at: Time,
+    /// Name of its rule.
+    pub alert: String,
+    /// The route that leads here now; `None` if none does any more.
+    #[serde(skip)]
+    pub route: Option<usize>,
+    /// When it came into the group.
+    pub fired_at: Time,
     inhibition: Inhibition,
+    mute: Mute,
     /// As last looked at.
     severity: Severity,
     /// When it escalated while nothing inhibited it.
@@ -46,19 +66,23 @@ pub(super) struct Member {
 
 impl Member {
     /// Of an incident that fired since the last step.
-    pub fn new(open: &OpenIncident, view: &View<'_>, (rule, now): (Option<usize>, Time)) -> Member {
-        let by = open
-            .incident
-            .inhibited_by
-            .as_ref()
-            .and_then(|by| view.plan.rules.iter().position(|r| r.name == *by));
+    pub fn new(open: &OpenIncident, step: &Step<'_>, route: usize) -> Member {
+        let (plan, scope) = (step.view.plan, step.scope(&open.rule));
+        let by = open.incident.inhibited_by.as_ref();
+        let by = by.and_then(|by| plan.rules.iter().position(|r| r.name == *by));
+        let was_before = scope.is_behind || open.incident.ended_at.is_some();
+        let fired_at = if was_before { open.incident.started_at.min(scope.now) } else { scope.now };
+        let is_muted = mute::by_route(plan, route, fired_at).is_some();
         Member {
-            fired_at: now,
-            inhibition: match (rule, by) {
-                (Some(rule), Some(by)) if stays_silent(view.plan, by, rule) => Inhibition::Silent,
+            alert: open.rule.clone(),
+            route: Some(route),
+            fired_at,
+            inhibition: match (scope.rule, by) {
+                (Some(rule), Some(by)) if stays_silent(plan, by, rule) => Inhibition::Silent,
                 (_, Some(_)) => Inhibition::Inhibited,
                 (_, None) => Inhibition::Free,
             },
+            mute: if is_muted { Mute::Muted } else { Mute::Never },
             severity: open.incident.severity,
             rose_at: None,
             told: None,
@@ -67,11 +91,30 @@ impl Member {
         }
     }
 
-    /// Brings it up to date. While it is inhibited, returns when to look
-    /// again, on the process clock: an inhibitor that falls silent is no
-    /// change of an alert.
-    pub fn look(&mut self, view: &View<'_>, number: u64, (rule, now): (Option<usize>, Time)) -> Option<Time> {
-        let (rule, open) = (rule?, view.alerts.open.get(&number)?);
+    /// Takes over its incident's end, if it has ended.
+    pub fn end_as(&mut self, open: &OpenIncident) {
+        if open.incident.ended_at.is_some() {
+            self.ended = Some(notice(open));
+        }
+    }
+
+    /// The route that leads here now.
+    pub fn route_of<'p>(&self, plan: &'p Plan) -> Option<&'p RoutePlan> {
+        plan.routes.get(self.route?)
+    }
+
+    /// Brings it up to date. While something keeps it back, returns when to
+    /// look again, on the process clock: an inhibitor that falls silent, or an
+    /// interval that ends, is no change of an alert.
+    pub fn look(&mut self, view: &View<'_>, number: u64, scope: Scope) -> Option<Time> {
+        let (rule, open) = (scope.rule?, view.alerts.open.get(&number)?);
+        let now = scope.now;
+        let unmuted_at = self.route.and_then(|route| mute::by_route(view.plan, route, now));
+        match (unmuted_at, self.mute) {
+            (Some(_), _) => self.mute = Mute::Muted,
+            (None, Mute::Muted) => self.mute = Mute::Lifted(now),
+            _ => {}
+        }
         let inhibitor = view.alerts.inhibitor(view.plan, view.clocks, rule, &open.key);
         match &inhibitor {
             Some((by, _)) if self.inhibition != Inhibition::Silent => {
@@ -88,8 +131,11 @@ impl Member {
             self.severity = open.incident.severity;
             self.rose_at = (!self.is_quiet()).then_some(now);
         }
-        let (by, key) = inhibitor?;
-        Some(view.now.plus(view.alerts.fresh_left(view.plan, view.clocks, (by, &key), rule)))
+        let inhibited_for =
+            inhibitor.map(|(by, key)| view.alerts.fresh_left(view.plan, view.clocks, (by, &key), rule));
+        let muted_for = unmuted_at.map(|at| at.since(now));
+        let soonest = inhibited_for.into_iter().chain(muted_for).min()?;
+        Some(view.now.plus(soonest))
     }
 
     /// It fires and has something to tell that was not told yet.
@@ -105,18 +151,30 @@ impl Member {
     /// From when on its news may be told; `None` while they may not.
     pub fn due(&self, plan: &Plan, rule: Option<usize>) -> Option<Time> {
         let can_be_inhibited = rule.is_some_and(|r| plan.inhibitions.iter().any(|i| i.targets.contains(&r)));
-        match self.inhibition {
+        let due = match self.inhibition {
             Inhibition::Silent | Inhibition::Inhibited => None,
             _ if self.rose_at.is_some() => self.rose_at,
             Inhibition::Outlived(since) => Some(since.plus(plan.notify.outlive_wait)),
             Inhibition::Free if can_be_inhibited => Some(self.fired_at.plus(plan.notify.inhibit_wait)),
             Inhibition::Free => Some(self.fired_at),
+        };
+        match self.mute {
+            Mute::Never => due,
+            Mute::Muted => None,
+            Mute::Lifted(at) => Some(due?.max(at)),
         }
     }
 
-    /// Nobody waits for it: inhibited, or silent to its end.
+    /// Nobody waits for it: inhibited, silent to its end, muted, or led
+    /// elsewhere.
     pub fn is_quiet(&self) -> bool {
-        matches!(self.inhibition, Inhibition::Inhibited | Inhibition::Silent)
+        let is_inhibited = matches!(self.inhibition, Inhibition::Inhibited | Inhibition::Silent);
+        is_inhibited || self.is_muted() || self.route.is_none()
+    }
+
+    /// A time interval keeps it back.
+    pub fn is_muted(&self) -> bool {
+        self.mute == Mute::Muted
     }
 
     /// It ended and nobody knows of it.

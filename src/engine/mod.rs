@@ -20,11 +20,13 @@ pub mod json;
 pub mod matcher;
 mod member;
 pub mod metric;
+pub mod mute;
 mod past;
 pub mod route;
 pub mod saved;
 pub mod sources;
 pub mod streams;
+pub mod target;
 pub mod vitals;
 pub mod words;
 

@@ -122,8 +122,8 @@ impl Engine {
         for number in incidents {
             rows.push(put("incident", number.to_string(), self.alerts.open.get(&number)));
         }
-        for name in std::mem::take(&mut self.router.dirty) {
-            rows.push(put("group", name.clone(), self.router.groups.get(&name)));
+        for key in std::mem::take(&mut self.router.dirty) {
+            rows.push(put("group", text(&key), self.router.groups.get(&key)));
         }
         if std::mem::take(&mut self.changes.is_dirty) {
             rows.push(put("changes", String::new(), Some(&self.changes)));
@@ -159,6 +159,7 @@ impl Engine {
             let at = clocks.wall(&plan.rules[rule], clock);
             Some(Moment { plan: &plan, clocks, clock, at, changes: &[], digest_key, is_live: true })
         });
+        engine.router.restore_routes(&plan);
         engine.sources.iter_mut().for_each(|s| s.awaits_word = true);
         engine.router.wake(engine.clocks.process);
         engine
@@ -229,7 +230,7 @@ impl Engine {
             }
             "group" => {
                 let group: Group = from(value)?;
-                self.router.groups.insert(key.to_owned(), group);
+                self.router.groups.insert(from(key)?, group);
             }
             "changes" => {
                 let changes: Changes = from(value)?;
@@ -324,9 +325,13 @@ fn block_row(plan: &Plan, definition: u64, state: &StreamState) -> BlockRow {
     BlockRow { definition, state }
 }
 
-/// FNV-1a over all that a definition says.
+/// A digest of all that a definition says.
 pub(super) fn fingerprint(definition: &EventPlan) -> u64 {
-    let text = format!("{definition:?}");
+    fnv1a(&format!("{definition:?}"))
+}
+
+/// FNV-1a.
+pub(super) fn fnv1a(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 

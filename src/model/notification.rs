@@ -15,6 +15,9 @@ pub struct Notification {
     pub id: String,
     /// Name of the receiver.
     pub receiver: String,
+    /// The way down the tree of routes to the group, as Alertmanager writes
+    /// it: `{}/{severity="critical"}`.
+    pub route: String,
     /// The labels the group shares, such as `alertname`.
     pub group_labels: BTreeMap<String, String>,
     /// True while any member fires.

@@ -75,6 +75,22 @@ impl Time {
         format!("{} {} UTC", date.get(..10).unwrap_or_default(), self.to_clock())
     }
 
+    /// Day and time of day in a place.
+    pub fn local(self, zone: &jiff::tz::TimeZone) -> Local {
+        let stamp = jiff::Timestamp::from_nanosecond(i128::from(self.0)).unwrap_or_default();
+        let there = zone.to_datetime(stamp);
+        let date = there.date();
+        Local {
+            year: date.year(),
+            month: date.month().unsigned_abs(),
+            day: date.day().unsigned_abs(),
+            days_in_month: date.days_in_month().unsigned_abs(),
+            weekday: date.weekday().to_sunday_zero_offset().unsigned_abs(),
+            minute_of_day: u16::from(there.hour().unsigned_abs()) * 60
+                + u16::from(there.minute().unsigned_abs()),
+        }
+    }
+
     /// Time of day in UTC for people: `09:12:41`.
     pub fn to_clock(self) -> String {
         match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
@@ -82,6 +98,23 @@ impl Time {
             Err(_) => "--:--:--".to_owned(),
         }
     }
+}
+
+/// What calendar and clock show in a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Year.
+    pub year: i16,
+    /// From 1.
+    pub month: u8,
+    /// From 1.
+    pub day: u8,
+    /// Of this month: 28 to 31.
+    pub days_in_month: u8,
+    /// From Sunday: 0 to 6.
+    pub weekday: u8,
+    /// 0 to 1,439.
+    pub minute_of_day: u16,
 }
 
 impl fmt::Display for Time {

@@ -73,7 +73,7 @@ pub(super) fn body(
     let alerts = alerts(notification, &words, &external_url);
     let message = Message {
         version: "4",
-        group_key: group_key(&group_labels),
+        group_key: group_key(&words.line(&notification.route, 1_024), &group_labels),
         truncated_alerts: notification.alerts.len() - alerts.len(),
         status: status(notification.is_firing),
         receiver: receiver.to_owned(),
@@ -170,8 +170,8 @@ fn common<'a>(mut all: impl Iterator<Item = &'a Texts>) -> Texts {
     shared
 }
 
-/// As Alertmanager writes the key of a group of its root route.
-fn group_key(labels: &Texts) -> String {
+/// As Alertmanager writes the key of a group.
+fn group_key(route: &str, labels: &Texts) -> String {
     let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-    format!("{{}}:{{{}}}", pairs.join(", "))
+    format!("{route}:{{{}}}", pairs.join(", "))
 }

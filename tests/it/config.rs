@@ -8,6 +8,7 @@ use tocsin::config::{self, FileSource, Loaded, Plan, Problem, Problems};
 mod detectors;
 mod files;
 mod mistakes;
+mod routes;
 mod shipped;
 
 /// A right configuration; the cases below stand before it.

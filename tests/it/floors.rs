@@ -49,7 +49,7 @@ const IMPURE: &[(&str, &str)] = &[
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("src/model/time.rs", "jiff", "the one file that knows the date library"),
     ("src/config/plan/schedule.rs", "jiff", "a cron pattern is searched in a zone's calendar"),
-    ("src/config/", "jiff::tz", "a source's time zone is looked up once, when the plan is made"),
+    ("src/config/", "jiff::tz", "time zones are looked up once, when the plan is made"),
     ("src/config/", "std::net::SocketAddr", "a parsed address is a noun, not a connection"),
     ("src/config/", "std::net::IpAddr", "a parsed address is a noun, not a connection"),
     ("src/decode/", "jiff", "application stamps come in many forms and zones"),

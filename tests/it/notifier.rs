@@ -90,6 +90,7 @@ fn notification(alerts: Vec<AlertNotice>) -> Notification {
     Notification {
         id: "n-1".to_owned(),
         receiver: "ops".to_owned(),
+        route: "{}".to_owned(),
         group_labels: texts(&[("alertname", "ExchangeAuthFailing")]),
         is_firing: alerts.iter().any(|a| a.is_firing),
         sequence: 1,

@@ -149,6 +149,7 @@ fn notification(sequence: u64, is_firing: bool) -> Notification {
     Notification {
         id: format!("n-{sequence}"),
         receiver: "mail".to_owned(),
+        route: "{}".to_owned(),
         group_labels: texts(&[("alertname", "ExchangeAuthFailing")]),
         is_firing,
         sequence,

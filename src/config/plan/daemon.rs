@@ -9,6 +9,8 @@ use crate::model::Secret;
 /// Grouping and reminders; the defaults of the contract.
 #[derive(Clone, Debug)]
 pub struct NotifyPlan {
+    /// A new group waits so long for further members.
+    pub group_wait: Duration,
     /// Joiners of a group are told together so often.
     pub group_interval: Duration,
     /// A rule that can be inhibited waits so long for its inhibitor.
@@ -26,6 +28,7 @@ pub struct NotifyPlan {
 impl Default for NotifyPlan {
     fn default() -> NotifyPlan {
         NotifyPlan {
+            group_wait: Duration::ZERO,
             group_interval: Duration::from_secs(300),
             inhibit_wait: Duration::from_secs(2),
             outlive_wait: Duration::from_secs(120),

@@ -8,8 +8,10 @@
 mod daemon;
 mod event;
 mod limits;
+mod matcher;
 mod metric;
 mod receiver;
+mod route;
 mod rule;
 mod schedule;
 mod source;
@@ -17,8 +19,10 @@ mod source;
 pub use daemon::*;
 pub use event::*;
 pub use limits::*;
+pub use matcher::*;
 pub use metric::*;
 pub use receiver::*;
+pub use route::*;
 pub use rule::*;
 pub use schedule::Schedule;
 pub use source::*;
@@ -42,6 +46,10 @@ pub struct Plan {
     pub inhibitions: Vec<InhibitPlan>,
     /// Who is told.
     pub receivers: Vec<ReceiverPlan>,
+    /// Who is told of what: a tree, its root first.
+    pub routes: Vec<RoutePlan>,
+    /// Named time intervals.
+    pub intervals: Vec<IntervalPlan>,
     /// What never leaves the process.
     pub redactor: super::redact::Redactor,
     /// Grouping and reminders.

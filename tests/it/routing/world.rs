@@ -148,10 +148,13 @@ impl World {
         self.rows.iter().filter(|((kind, _), _)| *kind == of).map(|(_, value)| value).collect()
     }
 
-    /// Groups that are remembered.
-    pub fn groups(&self) -> Vec<&str> {
-        let keys = self.rows.keys().filter(|(kind, name)| *kind == "group" && name != "PortfolioSyncStale");
-        keys.map(|(_, name)| name.as_str()).collect()
+    /// Alerts whose groups are remembered for `a`.
+    pub fn groups(&self) -> Vec<String> {
+        let keys = self.rows.keys().filter(|(kind, _)| *kind == "group");
+        let keys = keys.map(|(_, key)| serde_json::from_str::<serde_json::Value>(key).unwrap());
+        let names = keys.filter(|key| key["receiver"] == "a");
+        let names = names.map(|key| key["labels"]["alertname"].as_str().unwrap_or("?").to_owned());
+        names.filter(|name| name != "PortfolioSyncStale").collect()
     }
 
     /// The process ends and starts again, perhaps with another configuration;
