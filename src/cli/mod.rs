@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 the thing asked was answered "no", 2 unusable input
 //! or configuration, 3 a source or the state cannot be opened.
 
+pub mod ask;
 pub mod check;
 pub mod demo;
 pub mod files;
@@ -60,6 +61,18 @@ The answer is printed; exit code 1 if the receiver refused or did not answer.
 
   tocsin send-test --config app.toml team-slack";
 
+const SILENCE_HELP: &str = "\
+A silence keeps notices back and changes no alert; who was told of a firing is told of its end.
+
+  tocsin silence add --config app.toml --for 2h --by anna --comment upgrade severity=warning
+  tocsin silence list --config app.toml
+  tocsin silence expire --config app.toml 3";
+
+const ACK_HELP: &str = "\
+A higher severity and the end are told all the same. `tocsin status` shows the numbers.
+
+  tocsin ack --config app.toml 17 --by anna --comment \"the key is being replaced\"";
+
 const STATE_HELP: &str = "\
 Both work beside a running daemon and change nothing in its state.
 
@@ -109,11 +122,87 @@ enum Command {
         /// Name of the receiver.
         receiver: String,
     },
+    /// Ask the running daemon how things stand.
+    Status {
+        #[command(flatten)]
+        daemon: ask::Daemon,
+        /// How to print it.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// Keep notices of alerts back for a time.
+    #[command(after_help = SILENCE_HELP)]
+    Silence {
+        #[command(subcommand)]
+        command: SilenceCommand,
+    },
+    /// Say that you see to an incident: no more reminders of it.
+    #[command(after_help = ACK_HELP)]
+    Ack {
+        #[command(flatten)]
+        daemon: ask::Daemon,
+        /// Number of the incident.
+        incident: u64,
+        /// Who; else $USER.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        /// What is being done.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        comment: String,
+    },
+    /// End an incident by hand; it is told as resolved.
+    Close {
+        #[command(flatten)]
+        daemon: ask::Daemon,
+        /// Number of the incident.
+        incident: u64,
+        /// Why; stands in the notice of its end.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+    },
+    /// Make the running daemon read its configuration again.
+    Reload {
+        #[command(flatten)]
+        daemon: ask::Daemon,
+    },
     /// Check or copy the state.
     #[command(after_help = STATE_HELP)]
     State {
         #[command(subcommand)]
         command: StateCommand,
+    },
+}
+
+/// How an answer is printed.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+enum SilenceCommand {
+    /// Begin one; prints its number.
+    Add(ask::NewSilence),
+    /// Those that are or will be in force.
+    List {
+        #[command(flatten)]
+        daemon: ask::Daemon,
+        /// Also those that are over.
+        #[arg(long)]
+        all: bool,
+        /// How to print it.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// End one.
+    Expire {
+        #[command(flatten)]
+        daemon: ask::Daemon,
+        /// Its number.
+        number: u64,
     },
 }
 
@@ -156,6 +245,19 @@ pub fn main() -> u8 {
         Command::Run { config } => run::run(&config),
         Command::Demo { listen } => demo::run(listen),
         Command::SendTest { config, receiver } => send_test::run(&config, &receiver),
+        Command::Status { daemon, format } => ask::status(&daemon, format == Format::Json),
+        Command::Silence { command: SilenceCommand::Add(new) } => ask::add_silence(&new),
+        Command::Silence { command: SilenceCommand::List { daemon, all, format } } => {
+            ask::list_silences(&daemon, all, format == Format::Json)
+        }
+        Command::Silence { command: SilenceCommand::Expire { daemon, number } } => {
+            ask::expire_silence(&daemon, number)
+        }
+        Command::Ack { daemon, incident, by, comment } => {
+            ask::acknowledge(&daemon, incident, by.as_ref(), &comment)
+        }
+        Command::Close { daemon, incident, reason } => ask::close(&daemon, incident, &reason),
+        Command::Reload { daemon } => ask::reload(&daemon),
         Command::State { command: StateCommand::Check { path } } => say(&state::check(&path)),
         Command::State { command: StateCommand::Backup { path, to } } => say(&state::backup(&path, &to)),
     }

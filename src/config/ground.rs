@@ -7,8 +7,18 @@ use super::problem::{Report, Spot};
 use super::reader::Table;
 
 /// Tables of which a configuration may have several.
-const KINDS: &[&str] =
-    &["source", "event", "change", "metric", "redact", "rule", "inhibit", "receiver", "time_interval"];
+const KINDS: &[&str] = &[
+    "source",
+    "event",
+    "change",
+    "metric",
+    "redact",
+    "rule",
+    "inhibit",
+    "receiver",
+    "time_interval",
+    "maintenance",
+];
 
 /// What every part of the configuration is read from.
 pub(super) struct Ground<'a> {

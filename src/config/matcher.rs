@@ -61,6 +61,17 @@ pub fn parse(text: &str) -> Result<Matchers, Mistake> {
     Ok(Matchers(out))
 }
 
+/// A matcher of these parts as text that [`parse`] reads.
+pub fn written(name: &str, value: &str, is_regex: bool, is_equal: bool) -> String {
+    let comparison = match (is_regex, is_equal) {
+        (false, true) => Comparison::Equal,
+        (false, false) => Comparison::NotEqual,
+        (true, true) => Comparison::Like,
+        (true, false) => Comparison::Unlike,
+    };
+    Matcher { name: name.to_owned(), comparison, value: value.to_owned(), regex: None }.to_string()
+}
+
 fn one(reader: &mut Reader<'_>) -> Result<Matcher, Mistake> {
     let start = reader.at;
     let name = reader.word("a label's name")?;
@@ -203,6 +214,24 @@ pub(super) fn read(table: &Table<'_>, key: &'static str) -> Matchers {
         if let Some(Matchers(found)) = checked(table.report, &text) {
             all.0.extend(found);
         }
+    }
+    all
+}
+
+/// The same where at least one is needed that asks for something.
+pub(super) fn need(table: &Table<'_>, key: &'static str) -> Matchers {
+    if table.get(key).is_none() {
+        table.missing(key, "expected at least one matcher: [\"severity=critical\"]");
+        return Matchers::default();
+    }
+    let before = table.report.errors();
+    let all = read(table, key);
+    if all.fit_nothing() && table.report.errors() == before {
+        table.report.error(
+            &table.key_at(key),
+            format!("\"{key}\" would fit every alert"),
+            "expected at least one matcher that asks for a value",
+        );
     }
     all
 }

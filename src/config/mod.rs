@@ -23,6 +23,7 @@ mod inhibit;
 mod interval;
 mod label;
 mod limits;
+mod maintenance;
 pub mod matcher;
 mod metric;
 mod names;
@@ -52,6 +53,7 @@ use redact::Redactor;
 pub use document::FileSource;
 pub use plan::Plan;
 pub use problem::{Problem, Problems};
+pub use units::parse_duration;
 
 /// A usable configuration.
 #[derive(Clone, Debug)]
@@ -109,6 +111,7 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
     let limits = limits::read(&ground, &sources, &metrics, &rules);
     let intervals = interval::read(&ground);
     let routes = route::read(&ground, &receivers, &intervals, &notify);
+    let maintenance = maintenance::read(&ground, &intervals);
     let plan = Plan {
         sources,
         events,
@@ -119,6 +122,7 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
         receivers,
         routes,
         intervals,
+        maintenance,
         redactor,
         notify,
         limits,

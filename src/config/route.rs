@@ -68,8 +68,8 @@ fn node(
     if depth > 0 {
         route.matchers = matcher::read(table, "matchers");
         route.key = format!("{}/{}", route.key, route.matchers);
-        route.active = intervals(table, "active_time_intervals", names);
-        route.mute = intervals(table, "mute_time_intervals", names);
+        route.active = interval_positions(table, "active_time_intervals", &names.intervals);
+        route.mute = interval_positions(table, "mute_time_intervals", &names.intervals);
         route.continues = table.boolean("continue").unwrap_or(false);
     } else {
         // Asked for, or they would be reported twice.
@@ -157,9 +157,10 @@ fn group_by(table: &Table<'_>, route: &mut RoutePlan) {
     };
 }
 
-fn intervals(table: &Table<'_>, key: &'static str, names: &Names<'_>) -> Vec<usize> {
+/// Positions of the time intervals that are named under a key.
+pub(super) fn interval_positions(table: &Table<'_>, key: &'static str, names: &[&str]) -> Vec<usize> {
     let named = table.texts(key);
-    named.iter().filter_map(|name| find(table.report, "time interval", name, &names.intervals)).collect()
+    named.iter().filter_map(|name| find(table.report, "time interval", name, names)).collect()
 }
 
 /// Warns of receivers and time intervals that nothing leads to.
@@ -176,7 +177,9 @@ pub(super) fn warn_unreached(ground: &Ground<'_>, plan: &Plan) {
             ground.report.warning(&table.at, message, "it is told nothing");
         }
     }
-    let used: Vec<usize> = plan.routes.iter().flat_map(|r| r.active.iter().chain(&r.mute)).copied().collect();
+    let of_routes = plan.routes.iter().flat_map(|r| r.active.iter().chain(&r.mute));
+    let used: Vec<usize> =
+        of_routes.chain(plan.maintenance.iter().flat_map(|m| &m.intervals)).copied().collect();
     for (index, table) in ground.tables("time_interval").iter().enumerate() {
         if !used.contains(&index) {
             let message = format!("nothing uses the time interval \"{}\"", plan.intervals[index].name);

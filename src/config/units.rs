@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `500ms`, `90s`, `8m`, `1h 30m`, `1.5h`, `90d`, `2w`, `0`; at most ten years.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     const LIMIT_SECS: f64 = 3650.0 * 86_400.0;
     let text = text.trim();
     if text == "0" {

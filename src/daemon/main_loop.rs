@@ -141,6 +141,11 @@ impl MainLoop {
             }
             Command::Damaged(error) => self.monitor.condemn(&error, clock::now()),
             Command::Reload(answer) => return self.reload(answer, load),
+            Command::Order(request) => {
+                let answer = self.monitor.order(&request.order, clock::now());
+                // Who asked may have gone.
+                let _ = request.answer.send(answer);
+            }
         }
         None
     }

@@ -91,6 +91,8 @@ pub enum Command {
     Damaged(store::Error),
     /// Read the configuration again; the answer says how it went.
     Reload(Option<tokio::sync::oneshot::Sender<Result<String, String>>>),
+    /// A person asks for something; answered once it is committed.
+    Order(http::OrderRequest),
     /// End in good order.
     Stop,
 }
@@ -112,7 +114,10 @@ pub fn run(loaded: Loaded, load: Load) -> Result<(), Error> {
     let window = listener.map(|listener| {
         let window = http::Window {
             snapshot: snapshots,
-            reload: Some(reloader(&runtime, &commands)),
+            reload: Some(forwarder(&runtime, &commands, |r: http::ReloadRequest| {
+                Command::Reload(Some(r.answer))
+            })),
+            orders: Some(forwarder(&runtime, &commands, Command::Order)),
             hosts: hosts(&plan),
         };
         let mut stop = is_stopping.1.clone();
@@ -205,16 +210,17 @@ fn hosts(plan: &Plan) -> Vec<String> {
     host.filter(|host| !host.is_empty()).map(str::to_owned).into_iter().collect()
 }
 
-/// Turns the window's reload requests into commands.
-fn reloader(
+/// Turns the window's requests into commands.
+fn forwarder<T: Send + 'static>(
     runtime: &tokio::runtime::Runtime,
     commands: &mpsc::Sender<Command>,
-) -> mpsc::Sender<http::ReloadRequest> {
-    let (sender, mut requests) = mpsc::channel::<http::ReloadRequest>(4);
+    command: impl Fn(T) -> Command + Send + 'static,
+) -> mpsc::Sender<T> {
+    let (sender, mut requests) = mpsc::channel::<T>(4);
     let commands = commands.clone();
     runtime.spawn(async move {
         while let Some(request) = requests.recv().await {
-            if commands.send(Command::Reload(Some(request.answer))).await.is_err() {
+            if commands.send(command(request)).await.is_err() {
                 return;
             }
         }

@@ -29,7 +29,7 @@ use super::{fault, with_causes};
 use crate::clock::Now;
 use crate::config::Plan;
 use crate::engine::{Engine, Input, Move, Output, saved};
-use crate::model::{Reading, SavedRow, Snapshot, SourceId, Time};
+use crate::model::{Order, Reading, Refusal, SavedRow, Snapshot, SourceId, Time};
 use crate::notifier;
 use crate::store::{Claimed, Error};
 
@@ -182,6 +182,21 @@ impl<L: Ledger> Monitor<L> {
             log::error!("a delivery cannot be recorded, it will be made again: {}", with_causes(&error));
         }
         self.publish(now);
+    }
+
+    /// Carries out what a person asks for; committed and published when this
+    /// returns, so what is answered is not lost.
+    pub fn order(&mut self, order: &Order, now: Now) -> Result<u64, Refusal> {
+        let mut output = self.engine.handle(Input::Order(order), &[], self.own_time(now));
+        let answer = output.answer.take();
+        self.keep(output, now);
+        if let Some(Ok(_)) = answer {
+            self.pending.since.get_or_insert(now.monotonic);
+            self.finish_halves(now);
+            self.commit(now);
+            self.publish(now);
+        }
+        answer.unwrap_or_else(|| Err(Refusal::Wrong("it was not understood".to_owned())))
     }
 
     /// Commits and publishes all there is, batches that are half taken

@@ -14,7 +14,8 @@ use crate::clock::Now;
 use crate::engine::Engine;
 use crate::model::time::human;
 use crate::model::{
-    Family, FamilyKind, IncidentView, OutboxView, Sample, Series, Snapshot, SourceState, SourceView, Time,
+    Family, FamilyKind, Incident, IncidentView, OutboxView, Sample, Series, Snapshot, SourceState,
+    SourceView, Time,
 };
 
 /// A fresh picture at least so often.
@@ -129,13 +130,17 @@ impl Picture {
         let pending: u64 = outbox.iter().map(|view| view.pending).sum();
         self.waiting_since = (pending > 0).then(|| self.waiting_since.unwrap_or(now.monotonic));
         let past = store.past(PAST_MAX, None).unwrap_or_default();
-        let view = |incident| IncidentView { incident, told: Vec::new() };
+        let view = |incident: Incident| {
+            let silenced_by = engine.silencers(incident.number);
+            IncidentView { incident, told: Vec::new(), silenced_by }
+        };
         Snapshot {
             made_at: now.wall,
             started_at: self.started_at,
             families: self.families(engine, (state.is_durable(), store.bytes()), &sources, &outbox),
             open: engine.open_incidents().into_iter().map(view).collect(),
             past: past.into_iter().map(view).collect(),
+            silences: engine.silences(),
             is_ready: sources.iter().all(|s| s.state == "live" || s.state == "lost"),
             is_durable: state.is_durable(),
             complaints: self.complaints(&sources, state.trouble(), now.monotonic),

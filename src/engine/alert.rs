@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::plan::{Labelled, Plan, RulePlan};
-use crate::model::{Incident, Severity, Time, Transition};
+use crate::config::plan::{InhibitPlan, Labelled, Plan, RulePlan};
+use crate::model::{Acknowledgement, Incident, Severity, Time, Transition};
 
 use super::clocks::Clocks;
 use super::detect::{Breach, Counted, Memory, Now, Piece};
@@ -86,6 +86,9 @@ pub struct OpenIncident {
     pub symptoms: Vec<String>,
     /// Bad events counted in it.
     pub count: u64,
+    /// Somebody sees to it.
+    #[serde(default)]
+    pub acknowledged: Option<Acknowledgement>,
 }
 
 impl OpenIncident {
@@ -309,20 +312,22 @@ impl Alerts {
     ) -> Option<(usize, RuleKey)> {
         let mut found: Option<(usize, RuleKey)> = None;
         let there = clocks.of_rule(&plan.rules[rule]).map(|now| clocks.wall(&plan.rules[rule], now));
+        let mut target = None;
         for inhibit in plan.inhibitions.iter().filter(|i| i.targets.contains(&rule)) {
             let Some(now) = clocks.of_rule(&plan.rules[inhibit.source]) else { continue };
             for (other, state) in &self.keys[inhibit.source] {
                 let is_fresh = state.counted_at.is_some_and(|at| now < at.plus(inhibit.fresh_for));
-                let is_equal = inhibit.equal.iter().all(|label| {
-                    value_of(&plan.rules[rule], key, label)
-                        == value_of(&plan.rules[inhibit.source], other, label)
-                });
                 let is_first = found.as_ref().is_none_or(|(first, _)| inhibit.source < *first);
+                let is_itself = inhibit.source == rule && other == key;
+                if state.firing.is_none() || !is_fresh || !is_first || is_itself {
+                    continue;
+                }
                 let is_to_come = there.is_some_and(|there| {
                     let said_at = state.counted_at.map(|at| clocks.wall(&plan.rules[inhibit.source], at));
                     self.begins_after(state, said_at, there.plus(inhibit.fresh_for))
                 });
-                if state.firing.is_some() && is_fresh && is_equal && is_first && !is_to_come {
+                let target = target.get_or_insert_with(|| self.seen(plan, rule, key));
+                if !is_to_come && fits(inhibit, &self.seen(plan, inhibit.source, other), target) {
                     found = Some((inhibit.source, other.clone()));
                 }
             }
@@ -335,6 +340,14 @@ impl Alerts {
     fn begins_after(&self, state: &KeyState, said_at: Option<Time>, then: Time) -> bool {
         let open = state.firing.as_ref().and_then(|firing| self.open.get(&firing.incident));
         open.is_some_and(|open| open.incident.started_at > then) && said_at.is_some_and(|at| at > then)
+    }
+
+    /// An alert as inhibitions see it.
+    fn seen<'p>(&self, plan: &'p Plan, rule: usize, key: &RuleKey) -> Seen<'p> {
+        let of = &plan.rules[rule];
+        let firing = self.keys[rule].get(key).and_then(|s| s.firing.as_ref());
+        let severity = firing.map_or(of.severity, |f| f.severity);
+        Seen { rule: of, key: key.clone(), severity, labels: words::labels(plan, of, key) }
     }
 
     /// For how long an inhibitor of `rule` can go on inhibiting without an
@@ -553,6 +566,32 @@ pub fn looks_at(rule: &RulePlan, event: &Event) -> bool {
 fn key_text(plan: &Plan, event: &Event, field: usize) -> String {
     let text = event.text(field).unwrap_or_else(|| "unknown".to_owned());
     head(&plan.redactor.redact(&text), KEY_BYTES_MAX).to_owned()
+}
+
+/// An alert as inhibitions see it.
+struct Seen<'p> {
+    rule: &'p RulePlan,
+    key: RuleKey,
+    severity: Severity,
+    labels: BTreeMap<String, String>,
+}
+
+impl Seen<'_> {
+    fn labelled(&self) -> Labelled<'_> {
+        Labelled { alert: &self.rule.name, severity: self.severity, labels: &self.labels }
+    }
+}
+
+/// Keys are compared as read: two that are redacted to the same text are two.
+fn fits(inhibit: &InhibitPlan, source: &Seen<'_>, target: &Seen<'_>) -> bool {
+    let is_equal = |label: &String| {
+        let keys = (value_of(source.rule, &source.key, label), value_of(target.rule, &target.key, label));
+        match keys {
+            (Some(a), Some(b)) => a == b,
+            _ => source.labelled().value(label) == target.labelled().value(label),
+        }
+    };
+    inhibit.fits(source.labelled(), target.labelled()) && inhibit.equal.iter().all(is_equal)
 }
 
 fn value_of<'k>(rule: &RulePlan, key: &'k RuleKey, label: &str) -> Option<&'k String> {

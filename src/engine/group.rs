@@ -62,9 +62,10 @@ impl Group {
 
     /// When it is time to remind of what still fires.
     pub(super) fn reminds_at(&self, step: &Step<'_>) -> Option<Time> {
-        let burning = self.members.values().filter(|m| m.is_told_firing() && !m.is_muted());
-        let burning = burning.filter(|m| !step.scope(&m.alert).is_held());
-        let intervals = burning.filter_map(|m| Some(m.route_of(step.view.plan)?.repeat_interval));
+        let is_seen_to = |number| step.view.alerts.open.get(number).is_some_and(OpenIncident::is_seen_to);
+        let burning = self.members.iter().filter(|(_, m)| m.is_told_firing() && !m.is_muted());
+        let burning = burning.filter(|(n, m)| !is_seen_to(n) && !step.scope(&m.alert).is_held());
+        let intervals = burning.filter_map(|(_, m)| Some(m.route_of(step.view.plan)?.repeat_interval));
         let every = intervals.filter(|every: &Duration| !every.is_zero()).min()?;
         Some(self.sent_at?.plus(every))
     }

@@ -22,7 +22,6 @@ impl Alerts {
         let plan = &moment.plan.rules[rule];
         self.last_number += 1;
         let number = self.last_number;
-        let inhibitor = self.inhibitor(moment.plan, moment.clocks, rule, key);
         let Some(state) = self.keys[rule].get_mut(key) else { return };
         state.firing = Some(Firing {
             incident: number,
@@ -30,6 +29,8 @@ impl Alerts {
             clear_since: None,
             is_for_want_of_data: false,
         });
+        let count = state.tally.count;
+        let inhibitor = self.inhibitor(moment.plan, moment.clocks, rule, key);
         let incident = Incident {
             number,
             alert: plan.name.clone(),
@@ -42,9 +43,14 @@ impl Alerts {
             inhibited_by: inhibitor.as_ref().map(|(i, _)| moment.plan.rules[*i].name.clone()),
             annotations: BTreeMap::new(),
         };
-        let count = state.tally.count;
-        let open =
-            OpenIncident { incident, rule: plan.name.clone(), key: key.clone(), symptoms: Vec::new(), count };
+        let open = OpenIncident {
+            incident,
+            rule: plan.name.clone(),
+            key: key.clone(),
+            symptoms: Vec::new(),
+            count,
+            acknowledged: None,
+        };
         self.open.insert(number, open);
         self.note_symptom(moment.plan, number, inhibitor);
         self.note_symptoms_before(moment, rule);
@@ -53,10 +59,10 @@ impl Alerts {
 
     /// A higher level is reached within the incident.
     pub(super) fn escalate(&mut self, moment: Moment<'_>, rule: usize, key: &RuleKey, breach: Breach) {
-        let inhibitor = self.inhibitor(moment.plan, moment.clocks, rule, key);
         let Some(firing) = self.keys[rule].get_mut(key).and_then(|s| s.firing.as_mut()) else { return };
         firing.severity = breach.severity;
         let number = firing.incident;
+        let inhibitor = self.inhibitor(moment.plan, moment.clocks, rule, key);
         if let Some(open) = self.open.get_mut(&number) {
             open.incident.severity = breach.severity;
             open.incident.value = breach.value;
@@ -238,4 +244,5 @@ fn bring_up_to_date(moment: Moment<'_>, rule: usize, keyed: &KeyState, open: &mu
         open.incident.value = breach.value;
     }
     open.incident.annotations = words::annotations(moment, rule, keyed, open);
+    open.annotate();
 }

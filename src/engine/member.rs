@@ -72,7 +72,8 @@ impl Member {
         let by = by.and_then(|by| plan.rules.iter().position(|r| r.name == *by));
         let was_before = scope.is_behind || open.incident.ended_at.is_some();
         let fired_at = if was_before { open.incident.started_at.min(scope.now) } else { scope.now };
-        let is_muted = mute::by_route(plan, route, fired_at).is_some();
+        let alert = (open.labelled(), fired_at);
+        let is_muted = mute::until(plan, step.view.silences, Some(route), alert).is_some();
         Member {
             alert: open.rule.clone(),
             route: Some(route),
@@ -109,7 +110,7 @@ impl Member {
     pub fn look(&mut self, view: &View<'_>, number: u64, scope: Scope) -> Option<Time> {
         let (rule, open) = (scope.rule?, view.alerts.open.get(&number)?);
         let now = scope.now;
-        let unmuted_at = self.route.and_then(|route| mute::by_route(view.plan, route, now));
+        let unmuted_at = mute::until(view.plan, view.silences, self.route, (open.labelled(), now));
         match (unmuted_at, self.mute) {
             (Some(_), _) => self.mute = Mute::Muted,
             (None, Mute::Muted) => self.mute = Mute::Lifted(now),
@@ -172,7 +173,7 @@ impl Member {
         is_inhibited || self.is_muted() || self.route.is_none()
     }
 
-    /// A time interval keeps it back.
+    /// A time interval, maintenance or a silence keeps it back.
     pub fn is_muted(&self) -> bool {
         self.mute == Mute::Muted
     }

@@ -21,9 +21,11 @@ pub mod matcher;
 mod member;
 pub mod metric;
 pub mod mute;
+mod order;
 mod past;
 pub mod route;
 pub mod saved;
+pub mod silence;
 pub mod sources;
 pub mod streams;
 pub mod target;
@@ -35,7 +37,8 @@ use std::sync::Arc;
 use crate::config::Plan;
 use crate::config::plan::Detector;
 use crate::model::{
-    Family, Gap, Incident, Line, Notification, SavedRow, SourceId, SourceState, Time, Transition,
+    Family, Gap, Incident, Line, Notification, Order, Refusal, SavedRow, SourceId, SourceState, Time,
+    Transition,
 };
 
 use alert::{Alerts, Moment};
@@ -46,6 +49,7 @@ use event::Judge;
 use matcher::{Hits, Matcher};
 use metric::Registry;
 use route::{Router, View};
+use silence::Silences;
 use sources::SourceMemory;
 
 /// One thing that happens.
@@ -63,8 +67,8 @@ pub enum Input<'a> {
     Advance,
     /// A replay's input of a source has come to its end.
     Ended(SourceId),
-    /// An incident is ended by hand.
-    Close(u64),
+    /// A person asks for something.
+    Order(&'a Order),
 }
 
 /// A source's clock moved on by somebody else than its own line.
@@ -89,6 +93,8 @@ pub struct Output {
     pub notifications: Vec<Notification>,
     /// Incidents that began, changed or ended.
     pub incidents: Vec<Incident>,
+    /// What became of an order: the number of its silence or incident.
+    pub answer: Option<Result<u64, Refusal>>,
 }
 
 /// What engines of the same plan share.
@@ -110,6 +116,7 @@ pub struct Engine {
     registry: Registry,
     alerts: Alerts,
     router: Router,
+    silences: Silences,
     changes: Changes,
     /// Rows to be deleted: of rules that are no longer configured.
     gone: Vec<SavedRow>,
@@ -143,6 +150,7 @@ impl Engine {
             registry: Registry::new(&plan),
             alerts: Alerts::new(&plan),
             router: Router::default(),
+            silences: Silences::default(),
             changes: Changes::default(),
             gone: Vec::new(),
             near_misses: vec![0; plan.events.len()],
@@ -202,7 +210,10 @@ impl Engine {
             }
             Input::State(source, state) => self.state(source, state),
             Input::Ended(source) => self.sources[source].has_ended = true,
-            Input::Close(number) => self.close(number),
+            Input::Order(order) => {
+                let answer = Some(self.order(order));
+                return Output { answer, ..self.finish() };
+            }
             Input::Advance => {}
         }
         self.finish()
@@ -406,13 +417,6 @@ impl Engine {
         }
     }
 
-    fn close(&mut self, number: u64) {
-        let Some(open) = self.alerts.open.get(&number) else { return };
-        let Some(rule) = self.plan.rules.iter().position(|r| r.name == open.rule) else { return };
-        let at = self.clocks.process;
-        self.with_moment(rule, at, |alerts, moment| alerts.end_by(moment, number, "closed by hand"));
-    }
-
     /// Collects what came of the input and decides what is to be told.
     fn finish(&mut self) -> Output {
         let refused = self.assembler.refused + self.assembler.refused_blocks + self.alerts.refused;
@@ -429,6 +433,7 @@ impl Engine {
                 plan: &self.plan,
                 alerts: &self.alerts,
                 clocks: &self.clocks,
+                silences: &self.silences,
                 behind: &behind,
                 catching_up: &catching_up,
                 now: self.clocks.process,
@@ -443,7 +448,7 @@ impl Engine {
         if !incidents.is_empty() {
             self.alerts.mark_incidents();
         }
-        Output { transitions, notifications, incidents }
+        Output { transitions, notifications, incidents, answer: None }
     }
 
     /// When the shell must call again at the latest, on the process clock,
@@ -493,6 +498,7 @@ impl Engine {
             || !self.registry.dirty.is_empty()
             || !self.alerts.dirty.is_empty()
             || !self.router.dirty.is_empty()
+            || !self.silences.dirty.is_empty()
             || self.is_vitals_dirty
     }
 

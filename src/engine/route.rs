@@ -23,6 +23,7 @@ use super::clocks::Clocks;
 use super::group::Group;
 use super::member::Member;
 use super::past::Past;
+use super::silence::Silences;
 use super::target::{GroupKey, Target, targets};
 
 /// While a source catches up, it is looked at again so often.
@@ -36,6 +37,8 @@ pub struct View<'a> {
     pub alerts: &'a Alerts,
     /// The clocks.
     pub clocks: &'a Clocks,
+    /// What is silenced.
+    pub silences: &'a Silences,
     /// By source: it is behind.
     pub behind: &'a [bool],
     /// By source: it is behind, but should soon be read to its end.

@@ -28,7 +28,7 @@ use super::sources::SourceMemory;
 /// Every kind of row there is.
 pub const KINDS: &[&str] = &[
     "engine", "source", "block", "seen", "series", "refused", "rule", "window", "incident", "group",
-    "changes",
+    "silence", "changes",
 ];
 
 /// What has no row of its own.
@@ -42,6 +42,8 @@ struct Whole {
     refused: (u64, u64),
     #[serde(default)]
     refused_blocks: u64,
+    #[serde(default)]
+    last_silence: u64,
 }
 
 /// A source's row.
@@ -108,7 +110,8 @@ impl Engine {
             rows.push(put("window", text(&(&plan.rules[rule].name, &key, piece)), row.as_ref()));
         }
         let incidents = std::mem::take(&mut self.alerts.unsaved_incidents);
-        if !incidents.is_empty() || std::mem::take(&mut self.is_vitals_dirty) {
+        let is_silenced = !self.silences.dirty.is_empty();
+        if std::mem::take(&mut self.is_vitals_dirty) || !incidents.is_empty() || is_silenced {
             let near = plan.events.iter().zip(&self.near_misses).map(|(e, n)| (e.name.clone(), *n));
             let whole = Whole {
                 last_number: self.alerts.last_number,
@@ -116,6 +119,7 @@ impl Engine {
                 process: self.clocks.process,
                 refused: (self.assembler.refused, self.alerts.refused),
                 refused_blocks: self.assembler.refused_blocks,
+                last_silence: self.silences.last,
             };
             rows.push(put("engine", String::new(), Some(&whole)));
         }
@@ -124,6 +128,9 @@ impl Engine {
         }
         for key in std::mem::take(&mut self.router.dirty) {
             rows.push(put("group", text(&key), self.router.groups.get(&key)));
+        }
+        for number in std::mem::take(&mut self.silences.dirty) {
+            rows.push(put("silence", number.to_string(), self.silences.get(number)));
         }
         if std::mem::take(&mut self.changes.is_dirty) {
             rows.push(put("changes", String::new(), Some(&self.changes)));
@@ -174,6 +181,7 @@ impl Engine {
                 self.clocks.process = whole.process;
                 (self.assembler.refused, self.alerts.refused) = whole.refused;
                 self.assembler.refused_blocks = whole.refused_blocks;
+                self.silences.last = self.silences.last.max(whole.last_silence);
                 for (i, event) in plan.events.iter().enumerate() {
                     self.near_misses[i] = whole.near_misses.get(&event.name).copied().unwrap_or(0);
                 }
@@ -232,6 +240,7 @@ impl Engine {
                 let group: Group = from(value)?;
                 self.router.groups.insert(from(key)?, group);
             }
+            "silence" => self.silences.restore(from(value)?),
             "changes" => {
                 let changes: Changes = from(value)?;
                 self.changes = changes;

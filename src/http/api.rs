@@ -56,6 +56,7 @@ fn incident(view: &IncidentView) -> Value {
         "inhibited_by": incident.inhibited_by,
         "annotations": incident.annotations,
         "told": view.told,
+        "silenced_by": view.silenced_by,
     })
 }
 

@@ -1,8 +1,7 @@
-//! The window: metrics, health, status page. Read-only, but for the request to
-//! reload.
+//! The window: metrics, health, status page, and the orders of a person.
 //!
 //! It shows the last published snapshot and nothing else; it never asks the
-//! engine or the store. What it must not do: run a script, fetch from outside,
+//! engine or the store. Orders go to the main loop as they came. What it must not do: run a script, fetch from outside,
 //! show a byte of a log unescaped.
 //!
 //! Two decisions. Connections are served by hyper itself and not by
@@ -19,11 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -37,9 +36,11 @@ mod api;
 mod guard;
 mod health;
 mod metrics;
+mod orders;
 mod page;
 
 pub use metrics::exposition;
+pub use orders::OrderRequest;
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 128;
@@ -49,6 +50,8 @@ const HEAD_WITHIN: Duration = Duration::from_secs(15);
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Headers of a request.
 const HEADERS_MAX: usize = 64;
+/// Bytes of a request's body.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 /// No connection lasts longer.
 const CONNECTION_FOR: Duration = Duration::from_secs(600);
 /// Answers under way may take so long after the shutdown began.
@@ -63,6 +66,8 @@ pub struct Window {
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     /// Takes requests to reload; `None` where there is nothing to reload.
     pub reload: Option<mpsc::Sender<ReloadRequest>>,
+    /// Takes orders; `None` where nobody carries them out.
+    pub orders: Option<mpsc::Sender<OrderRequest>>,
     /// Host names, beside those of loopback, by which the window may be asked
     /// for when it listens on loopback: that of a reverse proxy.
     pub hosts: Vec<String>,
@@ -169,6 +174,11 @@ GET  /-/healthy      200 while the process serves
 GET  /-/ready        200 when every source is read to its end, else 503
 POST /-/reload       read the configuration again
 GET  /api/v1/status  the status as JSON
+GET  /api/v1/silences                 silences as JSON
+POST /api/v1/silences                 a new one
+DELETE /api/v1/silences/NUMBER        its end
+POST /api/v1/incidents/NUMBER/ack     somebody sees to it
+POST /api/v1/incidents/NUMBER/close   its end by hand
 ";
 
 fn router(window: Window, is_loopback: bool) -> Router {
@@ -181,6 +191,11 @@ fn router(window: Window, is_loopback: bool) -> Router {
         .route("/-/ready", get(health::ready))
         .route("/-/reload", post(health::reload))
         .route("/api/v1/status", get(api::status))
+        .route("/api/v1/silences", get(orders::list).post(orders::add))
+        .route("/api/v1/silences/{number}", delete(orders::expire))
+        .route("/api/v1/incidents/{number}/ack", post(orders::acknowledge))
+        .route("/api/v1/incidents/{number}/close", post(orders::close))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .fallback(async || {
             text(StatusCode::NOT_FOUND, format!("There is nothing here. The paths are:\n\n{PATHS}"))
         })

@@ -28,7 +28,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Annotations in the order they are read in; others follow by name.
-const FIRST: [&str; 5] = ["description", "evidence", "causes", "changes", "symptoms"];
+const FIRST: [&str; 6] = ["acknowledged", "description", "evidence", "causes", "changes", "symptoms"];
 
 /// `GET /`.
 pub(super) async fn status(State(window): State<Window>) -> Response {
@@ -157,6 +157,9 @@ fn open(page: &mut String, snapshot: &Snapshot) {
         let _ = write!(page, "<p class=\"quiet\">since {} ({burns})", instant(incident.started_at));
         if let Some(inhibitor) = &incident.inhibited_by {
             let _ = write!(page, " · kept quiet by {}", escape(inhibitor));
+        }
+        for silencer in &view.silenced_by {
+            let _ = write!(page, " · kept quiet by {}", escape(silencer));
         }
         told(page, view);
         page.push_str("</p>");

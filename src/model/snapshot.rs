@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::alert::Incident;
 use super::metric::Family;
+use super::order::Silence;
 use super::time::Time;
 
 /// Everything the window shows, at one instant.
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub open: Vec<IncidentView>,
     /// The last that ended, newest first; at most some dozens.
     pub past: Vec<IncidentView>,
+    /// Silences, oldest first; those that are over for some days.
+    pub silences: Vec<Silence>,
     /// One for each receiver.
     pub outbox: Vec<OutboxView>,
     /// True when every source is live and the state is open.
@@ -69,6 +72,8 @@ pub struct IncidentView {
     pub incident: Incident,
     /// Names of receivers that were told.
     pub told: Vec<String>,
+    /// What keeps its notices back now: silences and maintenance.
+    pub silenced_by: Vec<String>,
 }
 
 /// A receiver's deliveries as shown.

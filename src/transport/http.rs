@@ -157,7 +157,7 @@ fn mask(url: &Secret, http: &HttpOptions, further: impl IntoIterator<Item = Stri
     Mask::new(secrets)
 }
 
-fn client(url: &Url, http: &HttpOptions) -> Result<Client, Error> {
+pub(super) fn client(url: &Url, http: &HttpOptions) -> Result<Client, Error> {
     install_provider();
     let mut builder = Client::builder()
         .no_proxy()

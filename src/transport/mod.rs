@@ -12,6 +12,7 @@
 //! that died since the last one. What comes back in texts is masked: webhook
 //! URLs are secrets, and servers like to repeat what they were sent.
 
+pub mod ask;
 mod http;
 mod mask;
 mod smtp;

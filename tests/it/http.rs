@@ -31,7 +31,8 @@ async fn open(snapshot: Snapshot, reload: Option<mpsc::Sender<ReloadRequest>>) -
     let (stop, stopped) = oneshot::channel::<()>();
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let window = Window { snapshot: receiver, reload, hosts: vec!["tocsin.example".to_owned()] };
+    let window =
+        Window { snapshot: receiver, reload, orders: None, hosts: vec!["tocsin.example".to_owned()] };
     let served = tokio::spawn(serve(listener, window, async {
         let _ = stopped.await;
     }));
@@ -131,6 +132,7 @@ fn incident(name: &str, severity: Severity, ended_at: Option<Time>) -> IncidentV
             annotations: texts.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect(),
         },
         told: vec!["team-slack".to_owned()],
+        silenced_by: Vec::new(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who is told what, and when: stories at the engine's boundary.
 
+mod inhibition;
 mod intervals;
+mod orders;
 mod past;
 mod routes;
 mod texts;
@@ -8,7 +10,6 @@ mod world;
 
 use std::time::Duration;
 
-use tocsin::engine::Input;
 use world::{BACKEND, PROXY, RULES, World, plan_of, short, text};
 
 const NOBODY: [&str; 0] = [];
@@ -485,11 +486,11 @@ fn a_decision_that_was_lost_before_its_commit_is_made_again_with_the_same_id() {
 fn an_incident_closed_by_hand_is_told_as_ended() {
     let mut w = World::new();
     w.refused("one", 3);
-    w.give(Input::Close(1), &[]);
+    w.close(1, "");
     let told = w.told.clone();
     assert_eq!(w.news(), ["firing ExchangeAuthFailing 1: +one", "ended ExchangeAuthFailing 2: -one"]);
     assert_eq!(text(&told[1], "reason"), "closed by hand");
-    w.give(Input::Close(1), &[]);
+    w.close(1, "");
     w.wait(10);
     assert_eq!(w.news(), NOBODY);
     w.refused("one", 3);

@@ -13,6 +13,7 @@ mod containers;
 mod disk;
 mod files;
 mod incident;
+mod orders;
 mod poison;
 mod starved;
 mod times;

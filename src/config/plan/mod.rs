@@ -50,6 +50,8 @@ pub struct Plan {
     pub routes: Vec<RoutePlan>,
     /// Named time intervals.
     pub intervals: Vec<IntervalPlan>,
+    /// Alerts that are expected at certain times.
+    pub maintenance: Vec<MaintenancePlan>,
     /// What never leaves the process.
     pub redactor: super::redact::Redactor,
     /// Grouping and reminders.

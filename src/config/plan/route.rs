@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::Matchers;
+use super::{Labelled, Matchers, Plan};
 use crate::model::Time;
 
 /// The key of the tree's root.
@@ -102,6 +102,24 @@ impl SpanPlan {
             && any(&self.days_of_month, is_day)
             && any(&self.months, |(from, to)| (*from..=*to).contains(&local.month))
             && any(&self.years, |(from, to)| (*from..=*to).contains(&local.year))
+    }
+}
+
+/// Alerts that are expected at certain times, and so not told of then.
+#[derive(Clone, Debug)]
+pub struct MaintenancePlan {
+    /// Unique; shown beside what it keeps back.
+    pub name: String,
+    /// Which alerts.
+    pub matchers: Matchers,
+    /// Positions of time intervals; in any of them.
+    pub intervals: Vec<usize>,
+}
+
+impl MaintenancePlan {
+    /// Whether it keeps an alert back at an instant.
+    pub fn holds(&self, plan: &Plan, alert: Labelled<'_>, at: Time) -> bool {
+        self.matchers.fit(alert) && self.intervals.iter().any(|i| plan.intervals[*i].contains(at))
     }
 }
 

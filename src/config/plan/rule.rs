@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{FieldId, Schedule};
+use super::{FieldId, Labelled, Matchers, Schedule};
 use crate::model::{Severity, SourceId};
 
 /// A rule: a detector with its thresholds, labels and texts.
@@ -85,6 +85,18 @@ impl RulePlan {
             Detector::Staleness { grace_event, .. } => *grace_event,
             _ => None,
         }
+    }
+
+    /// Whether any of its alerts may fit; labels that come from events may have
+    /// any value.
+    pub fn may_fit(&self, matchers: &Matchers) -> bool {
+        matchers.0.iter().all(|matcher| match matcher.name.as_str() {
+            "alertname" => matcher.fits(&self.name),
+            "severity" => self.severities().iter().any(|severity| matcher.fits(severity.as_str())),
+            "source" => true,
+            name if self.by.iter().any(|(by, _)| by == name) => true,
+            name => matcher.fits(self.labels.get(name).map_or("", String::as_str)),
+        })
     }
 
     /// Severities it can fire with, ascending.
@@ -249,17 +261,33 @@ pub struct StaleLevel {
     pub grace: Duration,
 }
 
-/// One alert keeps others quiet.
+/// One rule's alerts keep those of others quiet. What was written with matchers
+/// alone is one of these for each rule whose alerts may fit.
 #[derive(Clone, Debug)]
 pub struct InhibitPlan {
     /// Position of the inhibiting rule.
     pub source: usize,
     /// Positions of the rules it keeps quiet.
     pub targets: Vec<usize>,
+    /// Which of its alerts inhibit; all if empty.
+    pub source_matchers: Matchers,
+    /// Which of theirs are kept quiet; all if empty.
+    pub target_matchers: Matchers,
     /// Labels that must be equal.
     pub equal: Vec<String>,
     /// It inhibits only while the last event it counted is younger.
     pub fresh_for: Duration,
     /// A target that began inhibited stays silent to its end.
     pub to_the_end: bool,
+}
+
+impl InhibitPlan {
+    /// Whether these two alerts fit its matchers. As in Alertmanager, of two
+    /// that both fit both sides neither inhibits the other.
+    pub fn fits(&self, source: Labelled<'_>, target: Labelled<'_>) -> bool {
+        let is_by_matchers = !self.source_matchers.0.is_empty() || !self.target_matchers.0.is_empty();
+        let is_mutual =
+            is_by_matchers && self.source_matchers.fit(target) && self.target_matchers.fit(source);
+        self.source_matchers.fit(source) && self.target_matchers.fit(target) && !is_mutual
+    }
 }

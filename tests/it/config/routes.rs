@@ -143,3 +143,48 @@ fn without_routes_everybody_is_told_of_everything_by_name() {
         [0, 300, 86_400]
     );
 }
+
+#[test]
+fn mistakes_in_maintenance_and_inhibition_by_matchers_are_shown() {
+    let night = "[[time_interval]]\nname = \"night\"\nyears = \"2026\"\n";
+    let with_night = |text: &str| -> &'static str { Box::leak(format!("{text}\n{night}").into_boxed_str()) };
+    assert_each_is_the_only_error(&[
+        Case(
+            with_night("[[maintenance]]\nname = \"x\"\ntime_intervals = \"night\""),
+            "1:1",
+            "missing key \"matchers\"",
+            "at least one matcher",
+        ),
+        Case(
+            with_night("[[maintenance]]\nname = \"x\"\nmatchers = 'a=~\".*\"'\ntime_intervals = \"night\""),
+            "3:1",
+            "\"matchers\" would fit every alert",
+            "",
+        ),
+        Case(
+            "[[maintenance]]\nname = \"x\"\nmatchers = \"a=b\"",
+            "1:1",
+            "missing key \"time_intervals\"",
+            "",
+        ),
+        Case(
+            "[[inhibit]]\nsource_matchers = \"severity=critical\"",
+            "1:1",
+            "missing key \"target_matchers\"",
+            "",
+        ),
+        Case(
+            "[[inhibit]]\nsource_matchers = \"severity=critical\"\ntarget_matchers = \"alertname=Faling\"",
+            "3:1",
+            "no rule gives alerts that fit {alertname=\"Faling\"}",
+            "",
+        ),
+        Case(
+            "[[inhibit]]\nsource = \"Failing\"\nsource_matchers = \"severity=critical\"\n\
+             target_matchers = \"severity=warning\"",
+            "2:1",
+            "\"source\" beside matchers",
+            "",
+        ),
+    ]);
+}

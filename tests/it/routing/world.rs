@@ -9,7 +9,9 @@ use std::time::Duration;
 use tocsin::cli::files::Disk;
 use tocsin::config::{self, FileSource, Plan};
 use tocsin::engine::{Engine, Input, Move};
-use tocsin::model::{Channel, Gap, Line, Notification, SavedRow, SourceState, Stream, Time, Transition};
+use tocsin::model::{
+    Channel, Gap, Line, Notification, Order, Refusal, SavedRow, SourceState, Stream, Time, Transition,
+};
 
 pub const PROXY: usize = 0;
 pub const BACKEND: usize = 1;
@@ -118,7 +120,7 @@ impl World {
         world
     }
 
-    pub fn give(&mut self, input: Input<'_>, moves: &[Move]) {
+    pub fn give(&mut self, input: Input<'_>, moves: &[Move]) -> Option<Result<u64, Refusal>> {
         let output = self.engine.handle(input, moves, self.now);
         let is_heard = |n: &&Notification| {
             n.receiver == "a" && (self.hears_staleness || group(n) != "PortfolioSyncStale")
@@ -132,6 +134,17 @@ impl World {
             self.restart();
             self.is_nervous = true;
         }
+        output.answer
+    }
+
+    /// A person asks for something.
+    pub fn order(&mut self, order: Order) -> Result<u64, Refusal> {
+        self.give(Input::Order(&order), &[]).expect("an order is answered")
+    }
+
+    pub fn close(&mut self, incident: u64, reason: &str) {
+        // Closed twice, it is refused.
+        let _ = self.order(Order::Close { incident, reason: reason.to_owned() });
     }
 
     /// Keeps what changed, as the store does.
