@@ -12,7 +12,7 @@ mod routes;
 mod shipped;
 
 /// A right configuration; the cases below stand before it.
-const BASE: &str = r#"
+pub const BASE: &str = r#"
 [[source]]
 name = "app"
 type = "file"

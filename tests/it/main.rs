@@ -27,4 +27,5 @@ mod http;
 mod bad_input;
 mod readme;
 mod promises;
+mod docs;
 mod service;

@@ -10,9 +10,12 @@ fn readme() -> String {
     fs::read_to_string(root().join("README.md")).unwrap()
 }
 
-/// The fenced blocks of a kind; of all without one where it is empty.
 fn blocks(kind: &str) -> Vec<String> {
-    let text = readme();
+    blocks_of(&readme(), kind)
+}
+
+/// The fenced blocks of a kind in a text; those without one where it is empty.
+pub fn blocks_of(text: &str, kind: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut block: Option<(String, String)> = None;
     for line in text.lines() {
