@@ -16,6 +16,7 @@ pub mod detect;
 pub mod event;
 pub mod group;
 pub mod incident;
+mod inhibit;
 pub mod json;
 pub mod matcher;
 mod member;
