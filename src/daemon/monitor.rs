@@ -133,6 +133,11 @@ impl<L: Ledger> Monitor<L> {
         &mut self.picture
     }
 
+    /// Commits reach the disk now, whatever the last picture says.
+    pub fn is_durable(&self) -> bool {
+        self.state.is_durable()
+    }
+
     /// The picture as last published.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.published.borrow().clone()
@@ -157,10 +162,11 @@ impl<L: Ledger> Monitor<L> {
             self.finish_halves(now);
             self.commit(now);
         }
-        let claimed = self.claim(now);
+        // First the disk: it may hold what goes before what memory holds.
         if self.state.try_disk(now) {
             self.publish(now);
         }
+        let claimed = self.claim(now);
         if now.monotonic >= self.upkeep_at {
             self.upkeep_at = now.monotonic.plus(UPKEEP);
             let history_for = self.plan.daemon.history_for;

@@ -40,6 +40,8 @@ struct Got {
     fleeting: BTreeSet<String>,
     /// Alert, its start, and whether it fires.
     told: BTreeSet<(String, Time, bool)>,
+    /// Alert and start of what was told by a state that lasts.
+    owed: BTreeSet<(String, Time)>,
 }
 
 #[derive(Clone, Copy)]
@@ -121,15 +123,23 @@ impl Receivers {
         for alert in body["alerts"].as_array().unwrap() {
             let name = alert["labels"]["alertname"].as_str().unwrap().to_owned();
             let at = Time::parse_rfc3339(alert["startsAt"].as_str().unwrap()).unwrap();
-            got.told.insert((name, at, alert["status"] == "firing"));
+            let is_firing = alert["status"] == "firing";
+            if is_firing && !got.fleeting.contains(thread) {
+                got.owed.insert((name.clone(), at));
+            }
+            got.told.insert((name, at, is_firing));
         }
+    }
+
+    /// The receiver was told of the firing, and so is to be told of the end.
+    pub fn is_owed_an_end(&self, receiver: &str, alert: &str, starts_at: Time) -> bool {
+        let owed = |got: &Got| got.owed.contains(&(alert.to_owned(), shown(starts_at)));
+        self.got.get(receiver).is_some_and(owed)
     }
 
     /// The receiver was told that this fires, or that it has ended.
     pub fn was_told(&self, receiver: &str, alert: &str, starts_at: Time, is_firing: bool) -> bool {
-        // Texts have milliseconds.
-        let starts_at = Time::parse_rfc3339(&starts_at.to_rfc3339()).unwrap();
-        let told = |got: &Got| got.told.contains(&(alert.to_owned(), starts_at, is_firing));
+        let told = |got: &Got| got.told.contains(&(alert.to_owned(), shown(starts_at), is_firing));
         self.got.get(receiver).is_some_and(told)
     }
 }
@@ -138,4 +148,9 @@ impl Receivers {
 fn sequence(id: &str, receiver: &str) -> u64 {
     let head = id.strip_suffix(receiver).and_then(|head| head.strip_suffix('-')).unwrap();
     head.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap()
+}
+
+/// Texts have milliseconds.
+fn shown(at: Time) -> Time {
+    Time::parse_rfc3339(&at.to_rfc3339()).unwrap()
 }

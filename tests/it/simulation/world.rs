@@ -150,8 +150,7 @@ impl<'a> World<'a> {
     }
 
     fn send(&mut self, claimed: Vec<Claimed>) {
-        let is_durable = !self.faults.refuses_writes.get()
-            && self.monitor.as_ref().is_some_and(|m| m.snapshot().is_durable);
+        let is_durable = self.monitor.as_ref().is_some_and(Monitor::is_durable);
         for claim in claimed {
             let flight = self.receivers.send(claim, is_durable, &mut self.random, self.at);
             self.flights.push(flight);
