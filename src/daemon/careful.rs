@@ -10,17 +10,22 @@
 //!    that finds such a note died with lines in its hands. It takes them
 //!    carefully: each is noted by its digest before it is handled.
 //! 2. If it dies again, the note names the line: a suspect.
-//! 3. If it dies at a suspect once more, the line is guilty. The next process
-//!    passes over it: a gap in the log, with a metric, a complaint and a line
-//!    in the log, and goes on.
+//! 3. A suspect that is handled whole is acquitted. After [`DEATHS_MAX`] deaths
+//!    at it, and none survived, the line is guilty. The next process passes
+//!    over it: a gap in the log, with a metric, a complaint and a line in the
+//!    log, and goes on.
 //!
-//! One death at a line is no proof, for a kill from outside may hit at any
-//! moment; two at the same one are. Lines that are equal within a stream are
-//! one to this protocol, and so are passed over together. The care ends, and
-//! with it every suspicion, when all that there was to read is committed, or
-//! more than one batch can hold. A torn note costs one more death. What dies
-//! outside a line (a deadline, a commit) accuses none; what dies while a
-//! source decodes has not become a line.
+//! A kill from outside looks the same and may hit at any moment, again and
+//! again, and most often at the first lines, which take longest; so it takes
+//! more deaths in a row than such kills come to. Equal lines of a stream are
+//! told apart by how many of them came since the last commit, the same in
+//! every life that begins there. The care ends, and with it every suspicion,
+//! when all that there was to read is committed, or more than one batch can
+//! hold. A torn note costs one more death. What dies outside a line (a
+//! deadline, a commit) accuses none; what dies while a source decodes has not
+//! become a line.
+
+use std::collections::BTreeMap;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -29,8 +34,8 @@ use super::with_causes;
 use crate::model::{Gap, Line};
 use crate::store::{Error, Mark, Remains, Store, Trial};
 
-/// Deaths at a line after which it is passed over.
-const DEATHS_MAX: u32 = 2;
+/// Deaths at a line, with none survived, after which it is passed over.
+const DEATHS_MAX: u32 = 5;
 /// The care ends after so many lines at the latest: more than may be under way
 /// between two commits.
 const LINES_MAX: usize = 500_000;
@@ -43,6 +48,8 @@ pub struct Careful {
     key: [u8; 32],
     is_careful: bool,
     lines: usize,
+    /// Lines of each digest since the last commit.
+    equal: BTreeMap<u64, u64>,
     has_failed: bool,
 }
 
@@ -67,8 +74,7 @@ impl Careful {
         let is_careful = remains.mark != Mark::Idle || !remains.suspects.is_empty();
         remains.mark = Mark::Idle;
         let key = store.digest_key();
-        let mut careful =
-            Careful { trial: Some(trial), remains, key, is_careful, lines: 0, has_failed: false };
+        let mut careful = Careful { trial: Some(trial), remains, key, is_careful, ..Careful::default() };
         careful.write();
         careful
     }
@@ -93,9 +99,16 @@ impl Careful {
 
     /// After a line was handled.
     pub fn leave(&mut self) {
-        if self.is_careful {
-            self.mark(Mark::Idle);
+        if !self.is_careful {
+            return;
         }
+        if let Mark::Line(digest) = self.remains.mark
+            && self.remains.suspects.remove(&digest).is_some()
+        {
+            self.remains.mark = Mark::Idle;
+            self.write();
+        }
+        self.mark(Mark::Idle);
     }
 
     /// All that was taken is on the disk; `is_all_read`: and there is no more
@@ -107,6 +120,7 @@ impl Careful {
             self.remains = Remains::default();
             self.write();
         }
+        self.equal.clear();
         self.rest();
     }
 
@@ -137,7 +151,15 @@ impl Careful {
         }
     }
 
-    fn digest(&self, source: &str, line: &Line) -> u64 {
+    /// Names a line among those since the last commit.
+    fn digest(&mut self, source: &str, line: &Line) -> u64 {
+        let text = self.digest_of_text(source, line);
+        let before = self.equal.entry(text).or_insert(0);
+        *before += 1;
+        text.wrapping_add((*before - 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    fn digest_of_text(&self, source: &str, line: &Line) -> u64 {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return 0 };
         for part in [source, &*line.stream.writer, &line.text] {
             mac.update(&(part.len() as u64).to_le_bytes());
@@ -185,15 +207,38 @@ mod tests {
     }
 
     #[test]
-    fn a_line_at_which_two_careful_lives_ended_is_skipped_until_it_is_past() {
+    fn a_line_at_which_careful_lives_end_in_a_row_is_skipped_until_it_is_past() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let lines = ["a", "bad", "c"];
-        for _ in 0..3 {
+        for _ in 0..=DEATHS_MAX {
             assert_eq!(life(&store, &lines, Some(1)), ["a"]);
         }
         assert_eq!(life(&store, &lines, Some(1)), ["a", "c"]);
         assert_eq!(life(&store, &lines, None), lines, "no suspicion outlives the commit");
+    }
+
+    #[test]
+    fn a_line_that_was_survived_is_free_of_suspicion() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let lines = ["a", "b", "c"];
+        for _ in 0..4 * DEATHS_MAX {
+            assert_eq!(life(&store, &lines, Some(1)), ["a"]);
+            assert_eq!(life(&store, &lines, Some(2)), ["a", "b"]);
+        }
+        assert_eq!(life(&store, &lines, None), lines);
+    }
+
+    #[test]
+    fn equal_lines_are_accused_one_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let lines = ["}", "}", "}", "}"];
+        for _ in 0..=DEATHS_MAX {
+            assert_eq!(life(&store, &lines, Some(2)).len(), 2);
+        }
+        assert_eq!(life(&store, &lines, None).len(), 3, "the third, which no life survived");
     }
 
     #[test]

@@ -22,7 +22,7 @@ const DURATIONS: &[f64] = &[0.0, 0.00390625, 0.125, 0.25, 0.5, 1.0, 4.0, 16.0];
 const METHODS: [&str; 3] = ["private/user-balance", "private/create-order", "private/get-open-orders"];
 /// A file is renamed after so many lines, and this many old ones are kept.
 const ROTATE_LINES: u64 = 1_500;
-const ROTATED_MAX: u32 = 20;
+const ROTATED_MAX: u32 = 60;
 /// Longer than what dockerd and journald take as one piece.
 const LONG: usize = 70_000;
 
