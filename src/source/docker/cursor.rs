@@ -200,6 +200,8 @@ pub struct Resume {
     anchor: Anchor,
     last: Option<i64>,
     place: Place,
+    /// Pieces that may still come before what is sought.
+    left: u32,
 }
 
 /// What a piece of an answer is.
@@ -217,22 +219,24 @@ impl Resume {
     /// For an answer to `mark.since()`.
     pub fn new(mark: &Mark) -> Resume {
         let place = if mark.anchor.is_line { Place::Begins } else { Place::Within };
-        Resume { anchor: mark.anchor.clone(), last: mark.last, place }
+        Resume { anchor: mark.anchor.clone(), last: mark.last, place, left: u32::MAX }
     }
 
-    /// For an answer that holds the anchor.
-    pub fn seek(mark: &Mark) -> Resume {
-        Resume { place: Place::Seeks, ..Resume::new(mark) }
+    /// For an answer that holds the anchor among so many pieces.
+    pub fn seek(mark: &Mark, within: u32) -> Resume {
+        Resume { place: Place::Seeks, left: within, ..Resume::new(mark) }
     }
 
-    /// For an answer that holds the last line taken, but no anchor.
-    pub fn seek_last(mark: &Mark) -> Resume {
-        Resume { anchor: Anchor::default(), place: Place::SeeksLast { is_there: false }, last: mark.last }
+    /// For an answer that holds the last line taken among so many pieces, but
+    /// no anchor.
+    pub fn seek_last(mark: &Mark, within: u32) -> Resume {
+        let place = Place::SeeksLast { is_there: false };
+        Resume { anchor: Anchor::default(), last: mark.last, place, left: within }
     }
 
     /// For an answer of new lines alone.
     pub fn anew() -> Resume {
-        Resume { anchor: Anchor::default(), last: None, place: Place::Within }
+        Resume { anchor: Anchor::default(), last: None, place: Place::Within, left: u32::MAX }
     }
 
     /// What is sought has not come yet.
@@ -243,6 +247,12 @@ impl Resume {
     /// Looks at a piece before it is joined.
     pub fn sight(&mut self, at: Time) -> Sight {
         let (is_anchor, is_last) = (at.0 == self.anchor.at, self.last == Some(at.0));
+        if self.is_seeking() {
+            self.left = match self.left.checked_sub(1) {
+                Some(left) => left,
+                None => return Sight::Elsewhere,
+            };
+        }
         match self.place {
             Place::Within => return Sight::Expected,
             Place::Begins if at.0 > self.anchor.at => return Sight::Elsewhere,
@@ -324,7 +334,9 @@ mod tests {
         if is_first || !is_sought && begins && (is_past || is_whole) {
             return (plain, Resume::new(mark));
         }
-        let resume = if mark.expects_a_line() { Resume::seek(mark) } else { Resume::seek_last(mark) };
+        let within = log.len() as u32;
+        let resume =
+            if mark.expects_a_line() { Resume::seek(mark, within) } else { Resume::seek_last(mark, within) };
         (log.to_vec(), resume)
     }
 
@@ -420,11 +432,14 @@ mod tests {
         }
         assert_eq!(Resume::new(&mark).sight(Time(10)), Sight::Expected);
         assert_eq!(Resume::new(&mark).sight(Time(20)), Sight::Elsewhere);
-        let mut resume = Resume::seek_last(&mark);
+        let mut resume = Resume::seek_last(&mark, 2);
         let sights = [20, 30, 30, 40, 35].map(|at| resume.sight(Time(at)));
         assert_eq!(sights[..3], [Sight::Before; 3]);
         assert_eq!(sights[3..], [Sight::Expected; 2]);
         assert!(!resume.was_taken(0, Time(40)) && !resume.is_seeking());
+        let mut moved_on = Resume::seek_last(&mark, 2);
+        let sights = [40, 41, 42].map(|at| moved_on.sight(Time(at)));
+        assert_eq!(sights, [Sight::Before, Sight::Before, Sight::Elsewhere]);
         assert!(mark.is_past(Time(30)) && !mark.is_past(Time(20)) && !mark.is_past(Time(40)));
         assert!(mark.hides(Time(5)) && !mark.hides(Time(40)) && !mark.hides(Time(30)));
     }

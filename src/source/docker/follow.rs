@@ -43,6 +43,9 @@ const SILENCE_BEHIND: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(1);
 /// Searches in a row; a log that is rotated as fast as it is read has no place.
 const SEARCHES_MAX: u32 = 3;
+/// What was found among so many pieces and does not come in so many times more
+/// was moved out of the tail by what was appended since.
+const SLACK: u32 = 2;
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -271,9 +274,11 @@ impl Follower {
             _ => None,
         };
         match found {
-            Some(Found::Anchor(tail)) => Ok(self.ask_tail(tail, Resume::seek(&self.mark))),
-            Some(Found::Last(tail)) => {
-                let resume = Resume::seek_last(&self.mark);
+            Some(Found::Anchor(tail)) => {
+                Ok(self.ask_tail(Some(tail), Resume::seek(&self.mark, tail.saturating_mul(SLACK))))
+            }
+            Some(Found::Last { tail, pieces }) => {
+                let resume = Resume::seek_last(&self.mark, pieces.saturating_mul(SLACK));
                 self.send(vec![Item::Rebased]).await?;
                 Ok(self.ask_tail(tail, resume))
             }
@@ -413,7 +418,7 @@ impl Follower {
                 }
                 // What follows was not taken, but for what goes before the last line.
                 Sight::Elsewhere if self.mark.last().is_some_and(|last| piece.at <= last) => {
-                    sitting.resume = Resume::seek_last(&self.mark);
+                    sitting.resume = Resume::seek_last(&self.mark, u32::MAX);
                     sitting.resume.sight(piece.at);
                     items.push(Item::Rebased);
                     continue;

@@ -9,11 +9,12 @@
 //!
 //! Failure story: at a damaged entry dockerd (measured: 20.10) ends the answer as
 //! if the log ended there, or passes over some KiB, and says nothing; what it
-//! follows then is the true end. So a tail is whole only if the newest piece,
-//! asked for before, is in it and as many pieces came as were asked for. One
-//! that is shorter may be the whole log: then a tail of just that length and the
-//! longest tail of all begin with the same piece. The longest tail that is whole is found by halving. What
-//! is appended meanwhile moves a tail's beginning on: whoever asks for it next
+//! follows then is the true end. So a tail is whole only if as many pieces came
+//! as were asked for. One that is shorter and ends in the newest piece, asked
+//! for before, may be the whole log: then a tail of just that length and the
+//! longest tail of all begin with the same piece. The longest tail that is whole
+//! is found by halving. What is appended meanwhile moves a tail's beginning on,
+//! even past the newest piece, which is no damage: whoever asks for it next
 //! looks whether what was found is there.
 
 use crate::model::Time;
@@ -34,9 +35,14 @@ const HEAD_MAX: usize = 4_096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The anchor is in the last so many pieces.
-    Anchor(Option<u32>),
+    Anchor(u32),
     /// The line taken last is, the anchor is not.
-    Last(Option<u32>),
+    Last {
+        /// `None`: all there are.
+        tail: Option<u32>,
+        /// How many that was.
+        pieces: u32,
+    },
     /// Neither is: the last so many pieces are all that can be read, and new.
     Nothing {
         /// `None`: all there are.
@@ -79,13 +85,14 @@ impl Search<'_> {
         let mut tail = TAIL_MIN;
         while tail <= TAIL_QUICK {
             let look = self.look(tail).await?;
-            if !look.has_newest || !(look.pieces >= tail || self.is_all(&look).await?) {
+            let is_all = look.pieces < tail && look.has_newest && self.is_all(&look).await?;
+            if !is_all && look.pieces < tail {
                 return self.thorough().await.map(Some);
             }
             if look.has_anchor {
-                return Ok(Some(Found::Anchor(Some(tail))));
+                return Ok(Some(Found::Anchor(tail)));
             }
-            if look.pieces < tail {
+            if is_all {
                 break;
             }
             tail = tail.saturating_mul(TAIL_FACTOR);
@@ -100,17 +107,17 @@ impl Search<'_> {
         while broken - whole > 1 {
             let look = self.look(tail).await?;
             let is_all = look.pieces < tail && look.has_newest && self.is_all(&look).await?;
-            if is_all || (look.has_newest && look.pieces >= tail) {
+            if is_all || look.pieces >= tail {
                 whole = tail;
                 if look.has_anchor {
-                    return Ok(Found::Anchor(Some(tail)));
+                    return Ok(Found::Anchor(tail));
                 }
             } else {
                 broken = tail;
             }
             if is_all {
                 return Ok(match look.has_last {
-                    true => Found::Last(None),
+                    true => Found::Last { tail: None, pieces: look.pieces },
                     false => Found::Nothing { tail: None, is_damaged: false },
                 });
             }
@@ -120,8 +127,8 @@ impl Search<'_> {
             };
         }
         let look = self.look(whole).await?;
-        Ok(match look.has_newest && look.has_last {
-            true => Found::Last(Some(whole)),
+        Ok(match look.has_last {
+            true => Found::Last { tail: Some(whole), pieces: whole },
             false => Found::Nothing { tail: Some(whole), is_damaged: true },
         })
     }

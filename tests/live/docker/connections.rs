@@ -2,11 +2,12 @@
 //! that is well; and an engine that hangs.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tocsin::config::plan::Start;
 
 use super::proxy::{CUTS, Proxy};
-use super::reader::Reader;
+use super::reader::{DEADLINE, Reader};
 use super::{on_own, on_shared};
 
 #[test]
@@ -97,6 +98,45 @@ fn an_engine_that_refuses_for_a_while_is_lost_and_recovered() {
         reader.until_line("3").await;
         reader.until_live().await;
         assert_eq!((reader.texts(), reader.gaps.len()), (vec!["1", "2", "3"], 0));
+        engine.docker(&["rm", "-f", &id]);
+    });
+}
+
+/// So much is written between a question and the next that what was just seen
+/// is not in the log's last pieces any more.
+#[test]
+fn a_log_that_grows_while_the_place_is_sought_is_no_damage() {
+    on_shared(async |engine| {
+        let id = engine.run("grows", &[], "for i in $(seq 100); do echo $i; done; sleep 1000");
+        let proxy = Proxy::before(engine);
+        let mut reader = Reader::new(engine, "grows", Start::Beginning).at(&proxy.host).hasty();
+        // Nobody waits for an answer less long than this test holds it back.
+        reader.pace.answer = DEADLINE;
+        reader.sit();
+        reader.until_line("100").await;
+        let write = |lines: u32| engine.say(&id, &format!("seq {lines}"));
+        for holds in [&proxy.fault.holds_looks, &proxy.fault.holds_follows] {
+            // So slowly that the place to go on is near the end.
+            engine.say(&id, "for i in 1 2 3 4; do echo $i; usleep 150000; done; echo slow");
+            reader.until_line("slow").await;
+            reader.leave().await;
+            write(10);
+            let held = proxy.fault.held.load(Ordering::SeqCst);
+            holds.store(true, Ordering::SeqCst);
+            reader.sit();
+            let until = Instant::now() + DEADLINE;
+            while proxy.fault.held.load(Ordering::SeqCst) == held {
+                assert!(Instant::now() < until, "it asks");
+                tokio::task::yield_now().await;
+            }
+            write(2000);
+            holds.store(false, Ordering::SeqCst);
+            // More follows, so that a silence does not end what is sought in vain.
+            write(2000);
+            reader.until("all lines", |r| r.lines.len() >= engine.truth(&id).len()).await;
+        }
+        reader.assert_exact(&id, &engine.truth(&id));
+        assert_eq!((reader.lines.len(), reader.gaps.len()), (8130, 0));
         engine.docker(&["rm", "-f", &id]);
     });
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -22,6 +23,12 @@ pub struct Fault {
     pub swallows_first: AtomicBool,
     /// Nothing is answered, on any connection.
     pub swallows: AtomicBool,
+    /// A look for the place in a log waits until this is false.
+    pub holds_looks: AtomicBool,
+    /// Follow streams wait likewise.
+    pub holds_follows: AtomicBool,
+    /// Questions that wait.
+    pub held: AtomicU64,
     /// Every question is answered with status 500.
     pub refuses: AtomicBool,
     /// So many bytes after the question, follow streams are cut off; 0: never.
@@ -30,6 +37,17 @@ pub struct Fault {
     /// Follow streams that were cut.
     pub cuts: AtomicU64,
     followed: AtomicBool,
+}
+
+impl Fault {
+    async fn hold(&self, holds: &AtomicBool) {
+        if holds.load(Ordering::SeqCst) {
+            self.held.fetch_add(1, Ordering::SeqCst);
+        }
+        while holds.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 /// A socket in front of the engine's.
@@ -81,10 +99,15 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, fault: Arc<Fault>)
                     let _ = client.write_all(REFUSAL).await;
                     return;
                 }
+                let question = String::from_utf8_lossy(&asked[..count]);
+                if question.contains("tail=512") {
+                    let is_follow = question.contains("follow=1");
+                    fault.hold(if is_follow { &fault.holds_follows } else { &fault.holds_looks }).await;
+                }
                 if server.write_all(&asked[..count]).await.is_err() {
                     return;
                 }
-                if String::from_utf8_lossy(&asked[..count]).contains("follow=1") {
+                if question.contains("follow=1") {
                     is_first_follow = !fault.followed.swap(true, Ordering::SeqCst);
                     left = match fault.cut_after.load(Ordering::SeqCst) {
                         0 => u64::MAX,
