@@ -4,7 +4,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use tocsin::model::Channel;
@@ -26,15 +26,21 @@ impl Engine {
         Engine::with(&[], None)
     }
 
-    /// One that several tests use at the same time, so nobody may end it.
+    /// One that many tests use, also at the same time, so nobody may end it; it
+    /// ends with the program.
     pub fn shared() -> Result<Arc<Engine>, String> {
-        static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
+        static SHARED: Mutex<Option<Arc<Engine>>> = Mutex::new(None);
+        extern "C" fn end_shared() {
+            drop(SHARED.lock().unwrap_or_else(|e| e.into_inner()).take());
+        }
         let mut shared = SHARED.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(engine) = shared.upgrade() {
-            return Ok(engine);
+        if let Some(engine) = &*shared {
+            return Ok(engine.clone());
         }
         let engine = Arc::new(Engine::start()?);
-        *shared = Arc::downgrade(&engine);
+        *shared = Some(engine.clone());
+        // SAFETY: the function is there as long as the program, and does not panic.
+        unsafe { libc::atexit(end_shared) };
         Ok(engine)
     }
 
