@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 /// Longer lines are shown shortened.
 const SHOWN_CHARS_MAX: usize = 160;
 /// Keys whose values are never shown.
-const SECRET_KEYS: &[&str] = &["url", "secret", "password", "token", "authorization", "headers", "proxy"];
+const SECRET_KEYS: &[&str] =
+    &["url", "secret", "password", "token", "routing_key", "authorization", "headers", "proxy"];
 /// At most so many valid names are listed.
 const NAMES_SHOWN_MAX: usize = 24;
 

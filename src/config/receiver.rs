@@ -1,5 +1,8 @@
 //! `[[receiver]]`: who is told.
 
+mod pagerduty;
+mod telegram;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,10 +25,18 @@ enum Kind {
     Webhook,
     Slack,
     Email,
+    Telegram,
+    PagerDuty,
 }
 
-const KINDS: &[(&str, Kind)] =
-    &[("slack", Kind::Slack), ("webhook", Kind::Webhook), ("email", Kind::Email), ("console", Kind::Console)];
+const KINDS: &[(&str, Kind)] = &[
+    ("slack", Kind::Slack),
+    ("telegram", Kind::Telegram),
+    ("pagerduty", Kind::PagerDuty),
+    ("webhook", Kind::Webhook),
+    ("email", Kind::Email),
+    ("console", Kind::Console),
+];
 
 /// Reads all receivers.
 pub(super) fn read(ground: &Ground<'_>) -> Vec<ReceiverPlan> {
@@ -37,7 +48,8 @@ pub(super) fn read(ground: &Ground<'_>) -> Vec<ReceiverPlan> {
 
 fn one(ground: &Ground<'_>, table: &Table<'_>, name: String) -> Option<ReceiverPlan> {
     if !table.has("type") {
-        table.missing("type", "expected one of slack, webhook, email, console");
+        let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+        table.missing("type", &format!("expected one of {}", names.join(", ")));
     }
     let kind = table.choice("type", "receiver type", KINDS)?.value;
     let limit = if matches!(kind, Kind::Email) { MAIL_TIMEOUT } else { HTTP_TIMEOUT };
@@ -55,6 +67,8 @@ fn one(ground: &Ground<'_>, table: &Table<'_>, name: String) -> Option<ReceiverP
             url(ground, table).map(|url| ReceiverKind::Webhook { url, secret, headers, http })
         }
         Kind::Email => email(ground, table).map(|plan| ReceiverKind::Email(Box::new(plan))),
+        Kind::Telegram => telegram::read(ground, table).map(|plan| ReceiverKind::Telegram(Box::new(plan))),
+        Kind::PagerDuty => pagerduty::read(ground, table).map(|plan| ReceiverKind::PagerDuty(Box::new(plan))),
     };
     table.finish();
     Some(ReceiverPlan { name, kind: kind?, timeout })

@@ -33,6 +33,14 @@ pub(super) const PASSWORD: SecretKeys = SecretKeys {
     env: "password_env",
     credential: "password_credential",
 };
+pub(super) const TOKEN: SecretKeys =
+    SecretKeys { plain: "token", file: "token_file", env: "token_env", credential: "token_credential" };
+pub(super) const ROUTING_KEY: SecretKeys = SecretKeys {
+    plain: "routing_key",
+    file: "routing_key_file",
+    env: "routing_key_env",
+    credential: "routing_key_credential",
+};
 pub(super) const PROXY: SecretKeys =
     SecretKeys { plain: "proxy", file: "proxy_file", env: "proxy_env", credential: "proxy_credential" };
 pub(super) const HEADER: SecretKeys =
@@ -46,6 +54,28 @@ pub(super) fn url(ground: &Ground<'_>, table: &Table<'_>) -> Option<Secret> {
     let url = secret(ground, table, URL)?;
     check_url(ground, table, URL, &url);
     Some(url)
+}
+
+/// The URL of a service that has a usual one.
+pub(super) fn url_or(ground: &Ground<'_>, table: &Table<'_>, usual: &str) -> Secret {
+    let Some(url) = secret(ground, table, URL) else { return Secret::new(usual) };
+    check_url(ground, table, URL, &url);
+    url
+}
+
+/// A secret that must be there; `expected` says what it is.
+pub(super) fn need(
+    ground: &Ground<'_>,
+    table: &Table<'_>,
+    keys: SecretKeys,
+    expected: &str,
+) -> Option<Secret> {
+    if !is_written(table, keys) {
+        let [plain, file, env, credential] = keys_of(keys);
+        let expected = format!("expected one of {file}, {credential}, {env}, {plain}: {expected}");
+        table.missing(plain, &expected);
+    }
+    secret(ground, table, keys)
 }
 
 /// Reports a secret that is no HTTP URL.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::config::plan::EmailPlan;
 use crate::model::{Notification, OutgoingBody, Severity};
 
+use super::escape_html as escape;
 use super::words::{Member, Wording, cut};
 
 const SUBJECT_CHARS_MAX: usize = 200;
@@ -142,19 +143,4 @@ fn colour(wording: &Wording) -> &'static str {
 
 fn link(address: &str, text: &str) -> String {
     format!("<a href=\"{}\">{text}</a>", escape(address))
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -15,7 +15,9 @@
 mod console;
 mod email;
 mod fingerprint;
+mod pagerduty;
 mod slack;
+mod telegram;
 mod verdict;
 mod webhook;
 mod words;
@@ -44,6 +46,8 @@ pub fn render(
             ReceiverKind::Webhook { .. } => webhook::body(notification, &receiver.name, notify, redactor),
             ReceiverKind::Slack { .. } => slack::body(&wording),
             ReceiverKind::Email(plan) => email::body(&wording, notification, plan),
+            ReceiverKind::Telegram(plan) => telegram::body(&wording, plan),
+            ReceiverKind::PagerDuty(_) => pagerduty::body(&wording, notification),
         }
     };
     let past = || Notification { is_past: true, ..notification.clone() };
@@ -81,4 +85,20 @@ fn post(content_type: &str, headers: Vec<(String, String)>, body: String) -> Out
 /// visible ASCII is dropped, or the header could not be sent at all.
 fn idempotency_key(id: &str) -> (String, String) {
     ("Idempotency-Key".to_owned(), id.chars().filter(char::is_ascii_graphic).collect())
+}
+
+/// Text between tags and in quoted attributes.
+fn escape_html(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::config::plan::ReceiverKind;
 use crate::model::Time;
 
+use super::telegram;
+
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const DELAY_MAX: Duration = Duration::from_secs(300);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
@@ -64,12 +66,17 @@ pub fn classify(
     excerpt: &str,
     now: Time,
 ) -> Verdict {
+    let asked = retry_after.and_then(|text| wait(text, now));
     match kind {
         ReceiverKind::Email(_) => smtp(status, excerpt),
         ReceiverKind::Slack { .. } if is_slack_refusal(excerpt) => {
             Verdict::Never { why: why("HTTP", status, excerpt) }
         }
-        _ => http(status, retry_after.and_then(|text| wait(text, now)), excerpt),
+        ReceiverKind::Telegram(_) => {
+            let told = telegram::retry_after(excerpt).map(|span| span.min(RETRY_AFTER_MAX));
+            http(status, asked.or(told), excerpt)
+        }
+        _ => http(status, asked, excerpt),
     }
 }
 

@@ -35,6 +35,8 @@ pub(super) struct Wording {
     pub is_firing: bool,
     /// Of the firing members, or of all once none fires.
     pub severity: Severity,
+    /// Names of the alerts with how often they stand, in order of their first.
+    pub names: Vec<(String, usize)>,
     /// What sort of notice this is, where it is no plain one.
     pub notes: Vec<String>,
     /// The first members.
@@ -72,8 +74,10 @@ impl Wording {
         let mut members: Vec<Member> =
             notification.alerts.iter().take(MEMBERS_MAX).map(|a| member(a, &words)).collect();
         say_once(&mut members);
+        let names = names(notification, &words);
         Wording {
-            headline: headline(notification, &words),
+            headline: headline(notification, &names, &words),
+            names,
             is_firing: notification.is_firing,
             severity: severity.unwrap_or(Severity::Info),
             notes: notes(notification),
@@ -161,7 +165,7 @@ fn names(notification: &Notification, words: &Words<'_>) -> Vec<(String, usize)>
     names
 }
 
-fn headline(notification: &Notification, words: &Words<'_>) -> String {
+fn headline(notification: &Notification, names: &[(String, usize)], words: &Words<'_>) -> String {
     let mut out = String::new();
     if notification.is_test {
         out.push_str("[TEST] ");
@@ -174,7 +178,6 @@ fn headline(notification: &Notification, words: &Words<'_>) -> String {
     let Some(first) = notification.alerts.first() else {
         return out + "no alert";
     };
-    let names = names(notification, words);
     if names.len() > 1 {
         let of = |(name, count): &(String, usize)| match count {
             1 => name.clone(),

@@ -28,6 +28,8 @@ pub struct HttpSender {
     url: Url,
     headers: HeaderMap,
     secret: Option<Secret>,
+    /// A credential that the service wants in the body.
+    field: Option<(&'static str, Secret)>,
     timeout: Duration,
     mask: Mask,
 }
@@ -55,8 +57,16 @@ impl HttpSender {
             url: parsed,
             headers: map,
             secret,
+            field: None,
             timeout,
         })
+    }
+
+    /// Adds a credential as a field to every body, which is a JSON object.
+    pub fn with_field(mut self, name: &'static str, value: Secret) -> HttpSender {
+        self.mask.add(value.expose());
+        self.field = Some((name, value));
+        self
     }
 
     /// One attempt. The request's own headers go before configured ones.
@@ -71,8 +81,20 @@ impl HttpSender {
             Ok(headers) => headers,
             Err(error) => return Answer::Unsendable { why: error.to_string() },
         };
-        let request = self.client.post(self.url.clone()).headers(headers).body(body.to_owned());
+        let Some(body) = self.with_credential(body) else {
+            return Answer::Unsendable { why: "its body is no JSON object".to_owned() };
+        };
+        let request = self.client.post(self.url.clone()).headers(headers).body(body);
         exchange(request, self.timeout, &self.mask).await
+    }
+
+    /// The body as it is sent; the rendered one holds no credential.
+    fn with_credential(&self, body: &str) -> Option<String> {
+        let Some((name, value)) = &self.field else { return Some(body.to_owned()) };
+        let rest = body.trim_start().strip_prefix('{')?;
+        let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+        let value = serde_json::Value::from(value.expose());
+        Some(format!("{{\"{name}\":{value}{comma}{rest}"))
     }
 
     fn request_headers(

@@ -25,6 +25,12 @@ impl Mask {
         Mask { secrets, redactor: Redactor::default() }
     }
 
+    /// Masks this one too.
+    pub fn add(&mut self, secret: &str) {
+        self.secrets.push(secret.to_owned());
+        self.secrets.sort_by_key(|s| std::cmp::Reverse(s.len()));
+    }
+
     /// One masked line of at most some hundred characters.
     pub fn line(&self, text: &str) -> String {
         let mut out = text.to_owned();
@@ -44,7 +50,9 @@ pub(super) fn url_secrets(url: &str) -> Vec<String> {
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     let userinfo = authority.rsplit_once('@').map_or("", |(userinfo, _)| userinfo);
     let long = |part: &&str| part.chars().count() >= PART_CHARS_MIN;
-    let parts = path.split(['/', '?', '&', '=', '#']).chain(userinfo.split(':')).filter(long);
+    // By `:` too: of a bot's token servers may repeat the second half alone.
+    let halves = path.split(['/', '?', '&', '=', '#', ':']);
+    let parts = path.split(['/', '?', '&', '=', '#']).chain(halves).chain(userinfo.split(':')).filter(long);
     let mut out: Vec<String> = parts.map(str::to_owned).collect();
     out.push(url.to_owned());
     if path.len() > 1 {

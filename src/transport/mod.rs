@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::config::plan::{ReceiverKind, ReceiverPlan};
-use crate::model::{Outgoing, OutgoingBody};
+use crate::model::{Outgoing, OutgoingBody, Secret};
 
 pub use http::{HttpSender, get};
 pub use smtp::MailSender;
@@ -115,6 +115,15 @@ impl Sender {
             }
             ReceiverKind::Slack { url, http } => {
                 Kind::Http(HttpSender::new(url, &[], None, http, plan.timeout)?)
+            }
+            ReceiverKind::Telegram(telegram) => {
+                let api = telegram.api.expose().trim_end_matches('/');
+                let url = Secret::new(format!("{api}/bot{}/sendMessage", telegram.token.expose()));
+                Kind::Http(HttpSender::new(&url, &[], None, &telegram.http, plan.timeout)?)
+            }
+            ReceiverKind::PagerDuty(duty) => {
+                let http = HttpSender::new(&duty.url, &[], None, &duty.http, plan.timeout)?;
+                Kind::Http(http.with_field("routing_key", duty.routing_key.clone()))
             }
             ReceiverKind::Email(mail) => Kind::Mail(MailSender::new(mail, plan.timeout)?),
         }))

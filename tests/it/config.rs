@@ -8,6 +8,7 @@ use tocsin::config::{self, FileSource, Loaded, Plan, Problem, Problems};
 mod detectors;
 mod files;
 mod mistakes;
+mod receivers;
 mod routes;
 mod shipped;
 

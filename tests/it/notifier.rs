@@ -3,13 +3,18 @@
 
 mod formats;
 mod past;
+mod services;
+pub mod strict;
 mod transport;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use tocsin::config::plan::{EmailPlan, HttpOptions, MailTls, NotifyPlan, ReceiverKind, ReceiverPlan};
+use tocsin::config::plan::{
+    ChatId, EmailPlan, HttpOptions, MailTls, NotifyPlan, PagerDutyPlan, ReceiverKind, ReceiverPlan,
+    TelegramPlan,
+};
 use tocsin::config::redact::Redactor;
 use tocsin::model::{AlertNotice, Notification, Outgoing, OutgoingBody, Secret, Severity, Time};
 use tocsin::notifier::render;
@@ -44,8 +49,36 @@ fn email() -> ReceiverPlan {
     })))
 }
 
+fn telegram(url: &str, is_html: bool) -> ReceiverPlan {
+    receiver(ReceiverKind::Telegram(Box::new(TelegramPlan {
+        api: Secret::new(url),
+        token: Secret::new("110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw"),
+        chat_id: ChatId::Number(-1_001_234_567_890),
+        thread_id: Some(42),
+        is_html,
+        is_silent: false,
+        http: HttpOptions::default(),
+    })))
+}
+
+fn pagerduty(url: &str) -> ReceiverPlan {
+    receiver(ReceiverKind::PagerDuty(Box::new(PagerDutyPlan {
+        url: Secret::new(url),
+        routing_key: Secret::new("0123456789abcdef0123456789ABCDEF"),
+        http: HttpOptions::default(),
+    })))
+}
+
+/// Of kinds that are reached by HTTP.
+fn every_http_kind(url: &str) -> Vec<ReceiverPlan> {
+    vec![webhook(url), slack(url), telegram(url, true), telegram(url, false), pagerduty(url)]
+}
+
 fn every_kind() -> Vec<ReceiverPlan> {
     vec![
+        telegram("http://127.0.0.1:1", true),
+        telegram("http://127.0.0.1:1", false),
+        pagerduty("http://127.0.0.1:1/v2/enqueue"),
         webhook("http://127.0.0.1:1/"),
         slack("http://127.0.0.1:1/"),
         email(),
@@ -194,6 +227,28 @@ fn hostile(is_firing: bool) -> Notification {
     out
 }
 
+/// As many alerts as nobody should have, each with long texts.
+fn crowd() -> Notification {
+    let mut all: Vec<AlertNotice> = (0..500).map(|n| notice(&format!("private/call-{n}"), true)).collect();
+    all[0].annotations.insert("description".to_owned(), "long words ".repeat(100_000));
+    all[1].annotations.insert("evidence".to_owned(), "one more line\n".repeat(75_000));
+    for alert in all.iter_mut().take(10) {
+        alert.annotations.insert("description".to_owned(), "long words ".repeat(200));
+    }
+    notification(all)
+}
+
+/// Characters of two UTF-16 units around every limit.
+fn emoji_at_the_cut(shift: usize) -> Notification {
+    let text = "x".repeat(shift) + &"\u{1f525}".repeat(1_200);
+    let mut all = vec![notice("private/a", true)];
+    for key in ["summary", "description", "evidence", "causes"] {
+        all[0].annotations.insert(key.to_owned(), text.clone());
+    }
+    all.extend((0..24).map(|n| notice(&format!("private/{n}{}", "\u{1f525}".repeat(60)), true)));
+    notification(all)
+}
+
 fn variants() -> Vec<Notification> {
     let mut out =
         vec![notification(vec![notice("private/a", true)]), notification(vec![notice("private/a", false)])];
@@ -214,7 +269,8 @@ fn variants() -> Vec<Notification> {
     }
     let mut past = out[1].clone();
     past.is_past = true;
-    out.extend([past, hostile(true), hostile(false)]);
+    out.extend([past, hostile(true), hostile(false), crowd()]);
+    out.extend((0..2).map(emoji_at_the_cut));
     out
 }
 
@@ -268,7 +324,8 @@ fn every_kind_tells_what_an_operator_needs() {
         }
     }
     let ended = notification(vec![notice("private/user-balance", false)]);
-    for plan in [slack("http://x/"), email(), receiver(ReceiverKind::Console)] {
+    let people = every_kind().into_iter().filter(|plan| !matches!(plan.kind, ReceiverKind::Webhook { .. }));
+    for plan in people {
         let text = everything(&rendered(&ended, &plan));
         assert!(text.contains("[RESOLVED] ") && text.contains("lasted 12m 1s"), "{text}");
     }
@@ -279,7 +336,7 @@ fn what_members_share_is_said_once_and_every_member_is_named() {
     let methods: Vec<String> = (1..=5).map(|n| format!("private/method-{n}")).collect();
     let mut group = notification(methods.iter().map(|method| notice(method, true)).collect());
     group.alerts[3].annotations.insert("causes".to_owned(), "only here".to_owned());
-    for plan in [slack("http://x/"), email()] {
+    for plan in [slack("http://x/"), email(), telegram("http://x", true), pagerduty("http://x/")] {
         let text = everything(&rendered(&group, &plan));
         // A mail has two parts.
         let parts = if matches!(plan.kind, ReceiverKind::Email(_)) { 2 } else { 1 };

@@ -15,6 +15,7 @@ mod files;
 mod incident;
 mod orders;
 mod poison;
+mod services;
 mod starved;
 mod times;
 mod told;

@@ -41,6 +41,10 @@ pub enum ReceiverKind {
     },
     /// A mail.
     Email(Box<EmailPlan>),
+    /// A message by a Telegram bot.
+    Telegram(Box<TelegramPlan>),
+    /// An event for PagerDuty.
+    PagerDuty(Box<PagerDutyPlan>),
 }
 
 impl ReceiverKind {
@@ -51,6 +55,8 @@ impl ReceiverKind {
             ReceiverKind::Webhook { .. } => "webhook",
             ReceiverKind::Slack { .. } => "slack",
             ReceiverKind::Email(_) => "email",
+            ReceiverKind::Telegram(_) => "telegram",
+            ReceiverKind::PagerDuty(_) => "pagerduty",
         }
     }
 }
@@ -94,4 +100,44 @@ pub enum MailTls {
     Tls,
     /// None; for a server on this host.
     None,
+}
+
+/// Options of a Telegram receiver.
+#[derive(Clone, Debug)]
+pub struct TelegramPlan {
+    /// The Bot API without its path; `https://api.telegram.org`, or a server of one's own.
+    pub api: Secret,
+    /// The bot's token, a part of the URL.
+    pub token: Secret,
+    /// A number, or the `@name` of a channel or public group.
+    pub chat_id: ChatId,
+    /// A topic of a forum.
+    pub thread_id: Option<i64>,
+    /// Texts carry Telegram's HTML; else none at all.
+    pub is_html: bool,
+    /// No sound.
+    pub is_silent: bool,
+    /// Proxy and private CA.
+    pub http: HttpOptions,
+}
+
+/// Where a Telegram message goes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub enum ChatId {
+    /// A person (above zero), a group or a channel (below).
+    Number(i64),
+    /// `@name`.
+    Name(String),
+}
+
+/// Options of a PagerDuty receiver.
+#[derive(Clone, Debug)]
+pub struct PagerDutyPlan {
+    /// Where events are enqueued.
+    pub url: Secret,
+    /// The integration's key, a part of the body.
+    pub routing_key: Secret,
+    /// Proxy and private CA.
+    pub http: HttpOptions,
 }

@@ -484,7 +484,7 @@ fn mistakes_in_receivers_are_shown_without_their_secrets() {
         Box::leak(format!("[[receiver]]\nname = \"r\"\n{rest}").into_boxed_str())
     };
     let cases = [
-        Case(receiver(""), "1:1", "missing key \"type\"", "slack, webhook, email"),
+        Case(receiver(""), "1:1", "missing key \"type\"", "slack, telegram, pagerduty"),
         Case(receiver("type = \"slakc\""), "3:8", "unknown receiver type", "\"slack\"?"),
         Case(receiver("type = \"slack\""), "1:1", "missing key \"url\"", "url_file"),
         Case(receiver("type = \"slack\"\nurl = \"hunter22\""), "4:1", "\"url\" gives no URL", "https://"),
@@ -520,6 +520,32 @@ fn mistakes_in_receivers_are_shown_without_their_secrets() {
             "5:11",
             "cannot read etc/ca.pem",
             "",
+        ),
+        Case(receiver("type = \"telegram\"\nchat_id = 5"), "1:1", "missing key \"token\"", "@BotFather"),
+        Case(
+            receiver("type = \"telegram\"\nchat_id = 5\ntoken = \"hunter22\""),
+            "5:1",
+            "no token of a bot",
+            "digits, a colon",
+        ),
+        Case(
+            receiver("type = \"telegram\"\ntoken = \"1:hunter22\""),
+            "1:1",
+            "missing key \"chat_id\"",
+            "@name",
+        ),
+        Case(
+            receiver("type = \"telegram\"\ntoken = \"1:hunter22\"\nchat_id = \"ops\""),
+            "5:11",
+            "\"ops\" is no chat",
+            "@name",
+        ),
+        Case(receiver("type = \"pagerduty\""), "1:1", "missing key \"routing_key\"", "Events API v2"),
+        Case(
+            receiver("type = \"pagerduty\"\nrouting_key = \"hunter2\"\nroting_key = \"hunter22\""),
+            "5:1",
+            "unknown key \"roting_key\"",
+            "\"routing_key\"?",
         ),
         Case(
             receiver("type = \"email\"\nhost = \"h\"\nfrom = \"a@b\"\nto = \"nobody\""),

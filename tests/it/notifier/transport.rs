@@ -27,7 +27,9 @@ fn serve(reply: &'static [u8]) -> (SocketAddr, JoinHandle<String>) {
     })
 }
 
-fn serve_by(handle: impl FnOnce(TcpStream) -> String + Send + 'static) -> (SocketAddr, JoinHandle<String>) {
+pub fn serve_by(
+    handle: impl FnOnce(TcpStream) -> String + Send + 'static,
+) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let server = std::thread::spawn(move || {
@@ -39,7 +41,7 @@ fn serve_by(handle: impl FnOnce(TcpStream) -> String + Send + 'static) -> (Socke
     (address, server)
 }
 
-fn read_request(stream: &mut impl Read) -> String {
+pub fn read_request(stream: &mut impl Read) -> String {
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {

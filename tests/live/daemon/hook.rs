@@ -22,6 +22,8 @@ pub enum Answer {
     Hang,
     /// A status with one more header line.
     With(u16, &'static str),
+    /// A status with a text.
+    Says(u16, &'static str),
     /// None: the connection is reset.
     Reset,
     /// 200 and the beginning of a body that never ends.
@@ -66,6 +68,8 @@ fn flaky(number: usize) -> Answer {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub at: Instant,
+    /// Of its first line.
+    pub path: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
     /// What the receiver did with it.
@@ -206,6 +210,7 @@ fn serve(
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
+    let path = line.split(' ').nth(1)?.to_owned();
     let mut headers = Vec::new();
     loop {
         line.clear();
@@ -226,7 +231,7 @@ fn serve(
     let what = {
         let mut seen = seen.lock().unwrap();
         let what = if asked == Answer::Flaky { flaky(seen.len()) } else { asked };
-        seen.push(Request { at, headers, body, answer: what });
+        seen.push(Request { at, path, headers, body, answer: what });
         what
     };
     reply(stream, what, &mut || stop.load(Ordering::Relaxed) || *answer.lock().unwrap() != asked)
@@ -237,6 +242,7 @@ fn reply(mut stream: TcpStream, what: Answer, is_over: &mut dyn FnMut() -> bool)
     let status = match what {
         Answer::Status(status) => head(status, "Content-Length: 0\r\n"),
         Answer::With(status, more) => head(status, &format!("{more}\r\nContent-Length: 0\r\n")),
+        Answer::Says(status, text) => head(status, &format!("Content-Length: {}\r\n", text.len())) + text,
         Answer::Slow(span) => {
             rest(span);
             head(200, "Content-Length: 0\r\n")
