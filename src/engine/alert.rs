@@ -119,9 +119,10 @@ pub struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// The instant, for a detector.
-    pub fn now(&self) -> Now {
-        Now { clock: self.clock, wall: self.at }
+    /// The instant, for a rule's detector. A line that came late shows its own
+    /// time, which is not what time it is.
+    pub fn now(&self, rule: &RulePlan) -> Now {
+        Now { clock: self.clock, wall: self.clocks.wall(rule, self.clock) }
     }
 }
 
@@ -192,8 +193,10 @@ impl Alerts {
         let state = self.keys[rule].get_mut(&key)?;
         let has_room = self.moments < moment.plan.limits.moments_max;
         let moments = state.moments();
-        let had_no_evidence = state.firing.is_none() && state.memory.is_empty();
-        let counted = state.memory.take(plan, event, (moment.now(), has_room), moment.digest_key);
+        // Good events alone are no reason to keep what was bad long ago.
+        let holds_none = state.memory.is_empty() || state.memory.bad_count(plan, moment.clock) == Some(0);
+        let had_no_evidence = state.firing.is_none() && holds_none;
+        let counted = state.memory.take(plan, event, (moment.now(plan), has_room), moment.digest_key);
         self.moments = self.moments - moments + state.moments();
         match counted {
             Counted::No if !is_grace => {
@@ -252,11 +255,12 @@ impl Alerts {
 
     /// A gap restarts the age of rules about silence that do not fire.
     pub fn restart_age(&mut self, moment: Moment<'_>, rule: usize) {
+        let plan = &moment.plan.rules[rule];
         let keys: Vec<RuleKey> = self.keys[rule].keys().cloned().collect();
         for key in keys {
             if let Some(state) = self.keys[rule].get_mut(&key)
                 && state.firing.is_none()
-                && state.memory.restart(moment.now())
+                && state.memory.restart(moment.now(plan))
             {
                 self.dirty.insert((rule, key.clone()));
                 self.register(moment, rule, &key);
@@ -271,6 +275,15 @@ impl Alerts {
             self.dirty.insert((rule, key.clone()));
             self.evaluate(moment, rule, &key);
         }
+    }
+
+    /// The wall clock was set: what hangs on the wall is due at another time.
+    pub fn wall_was_set(&mut self, moment: Moment<'_>, rule: usize) {
+        let now = moment.now(&moment.plan.rules[rule]);
+        for state in self.keys[rule].values_mut() {
+            state.memory.heed_wall(now);
+        }
+        self.revisit(moment, rule);
     }
 
     /// Runs the rule's deadlines that are due at `moment`; returns the keys
@@ -310,7 +323,7 @@ impl Alerts {
         let plan = &moment.plan.rules[rule];
         let Some(state) = self.keys[rule].get_mut(key) else { return };
         let severity = state.firing.as_ref().map(|f| f.severity);
-        let breach = state.memory.breach(plan, moment.now(), severity);
+        let breach = state.memory.breach(plan, moment.now(plan), severity);
         let is_masked = plan.is_about_silence() && !moment.is_live && breach.is_some();
         if !is_masked {
             self.step(moment, rule, key, breach);
@@ -363,7 +376,7 @@ impl Alerts {
             return false;
         }
         let state = KeyState {
-            memory: Memory::new(&moment.plan.rules[rule], moment.now()),
+            memory: Memory::new(plan, moment.now(plan)),
             pending_since: None,
             firing: None,
             counted_at: None,
@@ -383,7 +396,12 @@ impl Alerts {
             // Its rows have to go, so it remembers which they are.
             Memory::Window(window) => window.clear(),
             Memory::Flapping(flapping) => flapping.clear(),
-            memory => *memory = Memory::new(&moment.plan.rules[rule], moment.now()),
+            // The value stays known, or the next change would be taken for the first value.
+            Memory::Changed(changed) => changed.at = None,
+            memory => {
+                let plan = &moment.plan.rules[rule];
+                *memory = Memory::new(plan, moment.now(plan));
+            }
         }
         self.mark(rule, key);
     }
@@ -417,7 +435,7 @@ impl Alerts {
         let plan = &moment.plan.rules[rule];
         let Some(state) = self.keys[rule].get_mut(key) else { return };
         let is_masked = plan.is_about_silence() && !moment.is_live;
-        let by_memory = if is_masked { None } else { state.memory.next_change(plan, moment.now()) };
+        let by_memory = if is_masked { None } else { state.memory.next_change(plan, moment.now(plan)) };
         let by_hold = state.pending_since.map(|at| at.plus(plan.hold));
         let by_clearing = state.firing.as_ref().and_then(|f| Some(f.clear_since?.plus(plan.keep_firing_for)));
         let next = [by_memory, by_hold, by_clearing].into_iter().flatten().min();

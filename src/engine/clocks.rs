@@ -6,6 +6,8 @@
 //! lines the shell moves it on. `wall` turns an instant of the clock into the
 //! wall time to show.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::plan::RulePlan;
@@ -70,7 +72,14 @@ impl Clock {
     }
 
     /// Takes a line's stamp, after the clock was moved to [`Clock::at_line`].
-    pub fn take(&mut self, stamp: Stamp) {
+    /// Says by how much that moves the wall against the clock.
+    pub fn take(&mut self, stamp: Stamp) -> Duration {
+        let before = self.offset;
+        self.take_in(stamp);
+        Duration::from_nanos(before.abs_diff(self.offset))
+    }
+
+    fn take_in(&mut self, stamp: Stamp) {
         let now = self.at_line(&stamp);
         let same_boot = match (&self.last, &stamp.boot) {
             (Some(Stamp { boot: Some(before), .. }), Some(boot)) => before.id == boot.id,

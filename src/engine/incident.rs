@@ -237,9 +237,9 @@ impl Alerts {
 
 fn bring_up_to_date(moment: Moment<'_>, rule: usize, keyed: &KeyState, open: &mut OpenIncident) {
     open.count = keyed.tally.count.max(open.count);
+    let plan = &moment.plan.rules[rule];
     if open.incident.ended_at.is_none()
-        && let Some(breach) =
-            keyed.memory.breach(&moment.plan.rules[rule], moment.now(), Some(open.incident.severity))
+        && let Some(breach) = keyed.memory.breach(plan, moment.now(plan), Some(open.incident.severity))
     {
         open.incident.value = breach.value;
     }

@@ -34,6 +34,7 @@ pub mod vitals;
 pub mod words;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Plan;
 use crate::config::plan::Detector;
@@ -97,6 +98,10 @@ pub struct Output {
     /// What became of an order: the number of its silence or incident.
     pub answer: Option<Result<u64, Refusal>>,
 }
+
+/// A wall clock that moves against the source's own by more was set; less is
+/// its being trimmed.
+const WALL_STEP: Duration = Duration::from_secs(1);
 
 /// What engines of the same plan share.
 type Compiled = (Arc<[Matcher]>, Arc<[u64]>, Arc<Judge>);
@@ -199,7 +204,9 @@ impl Engine {
         }
         if let Some((source, stamp)) = stamp {
             self.start(source, stamp.at);
-            self.clocks.sources[source].take(stamp);
+            if self.clocks.sources[source].take(stamp) > WALL_STEP {
+                self.wall_was_set(source);
+            }
             self.sources[source].is_dirty = true;
         }
         match input {
@@ -255,6 +262,18 @@ impl Engine {
             }
         }
         self.clocks.process = now;
+    }
+
+    /// What hangs on the wall is asked again.
+    fn wall_was_set(&mut self, source: SourceId) {
+        for rule in self.alerts.order() {
+            let plan = &self.plan.rules[rule];
+            if plan.is_about_silence() && plan.sources.contains(&source) {
+                let now = self.clocks.process;
+                let at = self.clocks.of_rule(plan).map_or(now, |clock| self.clocks.wall(plan, clock));
+                self.with_moment(rule, at, |alerts, moment| alerts.wall_was_set(moment, rule));
+            }
+        }
     }
 
     fn target(&self, m: &Move) -> Option<(SourceId, Time)> {

@@ -60,3 +60,22 @@ log
   04:00:00 check backup idle
 until 23:00:00
 expect
+
+=== a good line from before the hour that comes late ends nothing
+rule
+  severity = "critical"
+  type = "schedule"
+  event = "check"
+  good = ["ok"]
+  cron = "0 3 * * *"
+  grace = "30m"
+log
+  03-14T02:00:00 check backup idle
+  03-14T03:10:00 check backup ok
+  03-15T04:00:00 check sync idle
+  03-15T02:00:00 check backup ok
+  03-15T07:00:00 check backup ok
+until 03-15T12:00:00
+expect
+  03-15T03:30:00 firing critical value=1800
+  03-15T07:00:00 resolved critical

@@ -29,3 +29,4 @@ mod readme;
 mod promises;
 mod docs;
 mod service;
+mod wall;

@@ -156,7 +156,7 @@ impl Memory {
                 f.take((is_bad, clock), *window, has_room)
             }
             (Memory::Scheduled(s), Detector::Schedule { good, .. }) if event.is_among(good) => {
-                s.since = s.since.max(event.at);
+                s.good(event.at);
                 Counted::Good
             }
             _ => Counted::No,
@@ -243,6 +243,13 @@ impl Memory {
             _ => return false,
         }
         true
+    }
+
+    /// The wall clock was set, perhaps back.
+    pub fn heed_wall(&mut self, now: Now) {
+        if let Memory::Scheduled(s) = self {
+            s.heed_wall(now.wall);
+        }
     }
 
     /// The window, of rules that have one.

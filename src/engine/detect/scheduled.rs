@@ -4,7 +4,9 @@
 //! schedule named, not how many did: a run that comes late also serves for
 //! those it overtook. Schedules hang on the wall, so the age is kept as wall
 //! time and laid against the rule's clock whenever it is asked; a step of the
-//! wall clock moves the deadline when the next line tells of it.
+//! wall clock moves the deadline when the next line tells of it. A time ahead
+//! of a clock that was set back is not believed any more: it would hide every
+//! miss until then, and a machine may begin in any year.
 
 use std::time::Duration;
 
@@ -23,6 +25,16 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
+    /// Something good came. One that comes late may be older than the last.
+    pub fn good(&mut self, at: Time) {
+        self.since = self.since.max(at);
+    }
+
+    /// The wall clock shows `wall` now.
+    pub fn heed_wall(&mut self, wall: Time) {
+        self.since = self.since.min(wall);
+    }
+
     /// Overdue by how much, counted from the time it was expected.
     pub fn breach(
         &self,

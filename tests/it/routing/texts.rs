@@ -26,6 +26,25 @@ fn the_evidence_shows_each_failure_in_a_line_of_its_own() {
 }
 
 #[test]
+fn a_failure_of_long_ago_is_no_evidence_of_what_begins_now() {
+    let mut w = World::new();
+    w.refused("one", 1);
+    for _ in 0..10 {
+        w.wait(120);
+        w.ok("one");
+    }
+    let began = w.now;
+    for _ in 0..4 {
+        w.refused("one", 1);
+        w.ok("one");
+    }
+    w.wait(5);
+    let told = w.told.last().unwrap();
+    assert_eq!((told.alerts[0].alert.as_str(), text(told, "count")), ("ExchangeAuthUnstable", "4"));
+    assert!(text(told, "span").starts_with(&began.to_rfc3339()), "{}", text(told, "span"));
+}
+
+#[test]
 fn an_end_says_how_long_it_lasted_and_how_many_failures_it_counted() {
     let mut w = World::new();
     w.refused("one", 3);
