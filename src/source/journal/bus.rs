@@ -9,9 +9,10 @@
 
 use std::cell::Cell;
 use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The smallest page there is; larger ones are whole multiples.
-const PAGE: usize = 4_096;
+/// Bytes of a page of this machine; set before the handler is.
+static PAGE: AtomicUsize = AtomicUsize::new(4_096);
 
 thread_local! {
     // Without a destructor and constant, so that a signal handler may use them.
@@ -32,8 +33,12 @@ pub(super) fn was_cut() -> bool {
 }
 
 fn install() {
+    // SAFETY: asks for a number.
+    if let Ok(bytes @ 1..) = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) {
+        PAGE.store(bytes, Ordering::Relaxed);
+    }
     // SAFETY: the action is all zeros but for what is set, and the handler
-    // makes system calls and touches constant thread-locals only.
+    // makes system calls and touches an atomic and constant thread-locals only.
     let result = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_missing_page as *const () as usize;
@@ -46,20 +51,26 @@ fn install() {
 }
 
 extern "C" fn on_missing_page(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    let bytes = PAGE.load(Ordering::Relaxed);
     // SAFETY: the kernel gives a valid `info`; a page of which the kernel says
-    // that there is nothing behind it is mapped anew, on a thread that has no
+    // that there is nothing behind it is mapped anew, on a thread that reads no
     // other mappings of files than libsystemd's.
     unsafe {
-        if READS.get() && (*info).si_code == libc::BUS_ADRERR {
-            let page = (*info).si_addr() as usize & !(PAGE - 1);
+        let code = (*info).si_code;
+        if READS.get() && code == libc::BUS_ADRERR {
+            let page = (*info).si_addr() as usize & !(bytes - 1);
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-            let mapped = libc::mmap(page as *mut libc::c_void, PAGE, libc::PROT_READ, flags, -1, 0);
+            let mapped = libc::mmap(page as *mut libc::c_void, bytes, libc::PROT_READ, flags, -1, 0);
             if mapped != libc::MAP_FAILED {
                 WAS_CUT.set(true);
                 return;
             }
         }
-        // Anything else is as fatal as it was: it comes again, and ends us.
+        // Anything else is as fatal as it was: the access is made again, and ends
+        // us where it is. What no access of ours raised does not come again.
         libc::signal(signal, libc::SIG_DFL);
+        if code <= 0 || code == libc::BUS_MCEERR_AO {
+            libc::raise(signal);
+        }
     }
 }

@@ -93,6 +93,7 @@ pub fn read(
     }
     .map_err(fail)?;
     let mut flow = ControlFlow::Continue(());
+    let whole = || if bus::was_cut() { Err(Error(handle::CUT.to_owned())) } else { Ok(()) };
     while flow.is_continue() && handle.next().map_err(fail)? != 0 {
         let mut pass = |reading: Reading| {
             if flow.is_continue() && since.is_none_or(|since| time_of(&reading) >= since) {
@@ -100,10 +101,9 @@ pub fn read(
             }
         };
         intake.take(&mut handle, &mut pass).map_err(fail)?;
-        if bus::was_cut() {
-            return Err(Error(handle::CUT.to_owned()));
-        }
+        whole()?;
     }
+    whole()?;
     for line in intake.assembler.finish() {
         if flow.is_continue() {
             flow = each(Reading::Line(line));

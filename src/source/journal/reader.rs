@@ -140,6 +140,8 @@ impl Reader {
                 break;
             }
             if self.main.next()? == 0 {
+                // An end that was read of a page that is not there is none.
+                whole()?;
                 self.mark(has_moved)?;
                 return self.ended(out);
             }
@@ -155,9 +157,7 @@ impl Reader {
                 }
                 out.push(reading);
             })?;
-            if bus::was_cut() {
-                return Err(Broken(handle::CUT.to_owned()));
-            }
+            whole()?;
             if self.read.is_some() {
                 // The next entry may be one that is passed over.
                 self.mark(has_moved)?;
@@ -257,6 +257,11 @@ impl Reader {
         }
         Ok(true)
     }
+}
+
+/// Nothing that was read since the last question was cut off.
+fn whole() -> Result<(), Broken> {
+    if bus::was_cut() { Err(Broken(handle::CUT.to_owned())) } else { Ok(()) }
 }
 
 /// The place of the entry on which a handle stands.

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,22 @@ pub(super) fn terminate(daemon: Daemon) -> ExitStatus {
     let status = daemon.end();
     assert!(asked.elapsed() < Duration::from_secs(5), "it ended after {:?}", asked.elapsed());
     status
+}
+
+/// A journal's thread outlives a file that is cut off under it, by a handler.
+#[test]
+fn a_bus_error_that_is_none_of_a_journals_still_ends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[[source]]\nname = \"crypto-proxy\"\ntype = \"journal\"\ndirectory = \"{0}/none\"\n\
+         [[source]]\nname = \"backend\"\ntype = \"file\"\npaths = [\"{0}/backend.log\"]\n",
+        dir.path().display()
+    );
+    let setup = Setup::new(dir, &text);
+    let daemon = setup.start();
+    daemon.until_said("source crypto-proxy: cannot be read");
+    daemon.signal(libc::SIGBUS);
+    assert_eq!(daemon.end().signal(), Some(libc::SIGBUS));
 }
 
 #[test]
