@@ -172,8 +172,8 @@ impl Client {
             // 409: dead, or marked for removal.
             404 | 409 => Err(Trouble::Gone),
             501 => Err(Trouble::Unreadable),
-            500 => match answer.text().await {
-                Ok(text) if text.contains("does not support reading") => Err(Trouble::Unreadable),
+            500 => match tokio::time::timeout(self.answer_max, answer.text()).await {
+                Ok(Ok(text)) if text.contains("does not support reading") => Err(Trouble::Unreadable),
                 _ => Err(Trouble::Refused(500)),
             },
             status => Err(Trouble::Refused(status)),

@@ -124,7 +124,8 @@ pub struct Follower {
 /// How a stream ended.
 enum Stream {
     Closed {
-        bytes: u64,
+        /// Nothing in it was new.
+        is_stale: bool,
     },
     Hung,
     Damaged,
@@ -186,6 +187,8 @@ struct Sitting {
     is_at_end: bool,
     is_damaged: bool,
     is_elsewhere: bool,
+    /// A line was new.
+    has_news: bool,
 }
 
 impl Follower {
@@ -233,7 +236,8 @@ impl Follower {
             searches = if matches!(stream, Stream::Elsewhere) { searches + 1 } else { 0 };
             match stream {
                 Stream::Elsewhere => {}
-                Stream::Closed { bytes: 0 } if !is_first => {
+                // One that is always closed at once must not be asked for without a rest.
+                Stream::Closed { is_stale: true } if !is_first => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -333,19 +337,18 @@ impl Follower {
             is_at_end: self.is_past(end),
             is_damaged: false,
             is_elsewhere: false,
+            has_news: false,
         }
     }
 
     async fn stream(&mut self, traits: &Traits, ask: Ask, end: End) -> Result<Stream, Stop> {
         let mut answer = self.client.log(&self.id, ask.query).await?;
         let mut sitting = self.sitting(traits, ask, end);
-        let mut bytes_read = 0u64;
         let mut frames = Vec::new();
         loop {
             let patience = if sitting.is_at_end { self.silence } else { SILENCE_BEHIND };
             match tokio::time::timeout(patience, answer.chunk()).await {
                 Ok(Ok(Some(bytes))) => {
-                    bytes_read += bytes.len() as u64;
                     sitting.decoder.feed(&bytes, &mut frames);
                     self.take(&mut sitting, &mut frames).await?;
                 }
@@ -354,7 +357,7 @@ impl Follower {
                     self.take(&mut sitting, &mut frames).await?;
                     if !sitting.is_elsewhere && !sitting.is_short() {
                         self.close(&mut sitting).await?;
-                        let closed = Stream::Closed { bytes: bytes_read };
+                        let closed = Stream::Closed { is_stale: !sitting.has_news };
                         return Ok(if sitting.is_damaged { Stream::Damaged } else { closed });
                     }
                     sitting.is_elsewhere = true;
@@ -498,6 +501,7 @@ impl Sitting {
                 let lane = lane(line.stream.channel);
                 let is_repeat = self.repeats.as_mut().is_some_and(|r| r.has_seen(&line));
                 if !is_repeat && !self.resume.was_taken(lane, line.at) {
+                    self.has_news = true;
                     return Some(Item::Line(line));
                 }
                 let was_opened = line.is_cut || line.text.len() >= PIECE_BYTES;

@@ -60,6 +60,26 @@ fn a_follow_stream_that_hangs_is_noticed() {
 }
 
 #[test]
+fn a_stream_that_is_always_closed_at_once_is_asked_for_with_rests_and_loses_nothing() {
+    on_shared(async |engine| {
+        let id = engine.run("closing", &[], "echo 1; sleep 1000");
+        let proxy = Proxy::before(engine);
+        proxy.fault.closes.store(true, Ordering::SeqCst);
+        let mut reader = Reader::new(engine, "closing", Start::Beginning).at(&proxy.host).hasty();
+        reader.sit();
+        reader.until_line("1").await;
+        reader.until_live().await;
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        // Without rests it is hundreds; a loaded machine asks less often.
+        assert!(proxy.fault.follows.load(Ordering::SeqCst) < 20);
+        engine.say(&id, "echo 2");
+        reader.until_line("2").await;
+        assert_eq!((reader.texts(), reader.gaps.len()), (vec!["1", "2"], 0));
+        engine.docker(&["rm", "-f", &id]);
+    });
+}
+
+#[test]
 fn connections_that_are_open_and_say_nothing_are_lost_and_recovered() {
     on_shared(async |engine| {
         let id = engine.run("mum", &[], "echo 1; sleep 1000");

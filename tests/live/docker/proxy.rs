@@ -34,6 +34,10 @@ pub struct Fault {
     /// So many bytes after the question, follow streams are cut off; 0: never.
     /// Grows with each cut.
     pub cut_after: AtomicU64,
+    /// Follow streams end with what is there, in good order.
+    pub closes: AtomicBool,
+    /// Follow streams that were asked for.
+    pub follows: AtomicU64,
     /// Follow streams that were cut.
     pub cuts: AtomicU64,
     followed: AtomicBool,
@@ -99,15 +103,18 @@ async fn pass(mut client: UnixStream, mut server: UnixStream, fault: Arc<Fault>)
                     let _ = client.write_all(REFUSAL).await;
                     return;
                 }
-                let question = String::from_utf8_lossy(&asked[..count]);
+                let question = String::from_utf8_lossy(&asked[..count]).into_owned();
                 if question.contains("tail=512") {
                     let is_follow = question.contains("follow=1");
                     fault.hold(if is_follow { &fault.holds_follows } else { &fault.holds_looks }).await;
                 }
-                if server.write_all(&asked[..count]).await.is_err() {
+                let is_closed = fault.closes.load(Ordering::SeqCst);
+                let passed = if is_closed { question.replace("follow=1", "follow=0") } else { question.clone() };
+                if server.write_all(passed.as_bytes()).await.is_err() {
                     return;
                 }
                 if question.contains("follow=1") {
+                    fault.follows.fetch_add(1, Ordering::SeqCst);
                     is_first_follow = !fault.followed.swap(true, Ordering::SeqCst);
                     left = match fault.cut_after.load(Ordering::SeqCst) {
                         0 => u64::MAX,
