@@ -222,14 +222,15 @@ impl Engine {
             "rule" => {
                 let (rule, key): (String, RuleKey) = from(key)?;
                 let Some(rule) = plan.rules.iter().position(|r| r.name == rule) else {
-                    // Should the rule come back, what it knew would be of long ago.
-                    self.gone.push(SavedRow { kind: "rule", key: text(&(&rule, &key)), value: None });
+                    self.forget_row(&rule, &key);
                     return None;
                 };
                 let state: KeyState = from(value)?;
                 let is_fitting = key.len() == plan.rules[rule].by.len() || plan.rules[rule].is_built_in();
                 if is_fitting && state.memory.fits(&plan.rules[rule].detector) {
                     self.alerts.restore(rule, key, state);
+                } else {
+                    self.forget_row(&plan.rules[rule].name, &key);
                 }
             }
             "incident" => {
@@ -248,6 +249,12 @@ impl Engine {
             _ => {}
         }
         Some(())
+    }
+
+    /// A key of a rule that is not as it was. Should that rule come back, what it
+    /// knew would be of long ago.
+    fn forget_row(&mut self, rule: &str, key: &RuleKey) {
+        self.gone.push(SavedRow { kind: "rule", key: text(&(rule, key)), value: None });
     }
 
     /// Windows come after their keys and in the order of their pieces.

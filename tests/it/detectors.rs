@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use tocsin::cli::merge::Until;
 use tocsin::config::Plan;
-use tocsin::model::{Time, Transition};
+use tocsin::engine::{Engine, Input};
+use tocsin::model::{Channel, Line, SavedRow, Stream, Time, Transition, TransitionState};
 
 use crate::bench::{self, Between};
 use crate::scan::root;
@@ -112,16 +113,75 @@ fn is_as_expected(transition: &Transition, expected: &Expected) -> bool {
         && expected.summary.as_ref().is_none_or(|summary| *summary == transition.summary)
 }
 
+/// The lines of the stories with these rules.
+pub fn plan_of(rules: &str) -> Arc<Plan> {
+    let base = fs::read_to_string(root().join("tests/detectors/base.toml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("tocsin.toml");
+    fs::write(&config, format!("{base}\n{rules}")).unwrap();
+    bench::compiled(&config)
+}
+
+/// Gives a line, and says what of alerts came of it.
+fn give(engine: &mut Engine, secs: i64, text: &str) -> Vec<TransitionState> {
+    let at = Time::from_secs(secs);
+    let line = Line {
+        stream: Stream { writer: Arc::from("1"), channel: Channel::Any },
+        at,
+        boot: None,
+        identifier: None,
+        text: format!("- check {text}"),
+        is_cut: false,
+        had_invalid_utf8: false,
+    };
+    let output = engine.handle(Input::Line(0, &line), &[], at);
+    output.transitions.into_iter().map(|t| t.state).collect()
+}
+
+#[test]
+fn a_change_that_was_closed_by_hand_does_not_hide_the_next_one() {
+    let rule = "[[rule]]\nname = \"R\"\ntype = \"change\"\nevent = \"check\"\nfield = \"version\"\n\
+                severity = \"info\"\nsummary = \"it changed\"\nkeep_firing_for = \"1h\"\n";
+    let mut engine = Engine::new(plan_of(rule), "test", [0; 32]);
+    assert_eq!(give(&mut engine, 1, "api ok v1"), []);
+    assert_eq!(give(&mut engine, 2, "api ok v2"), [TransitionState::Firing]);
+    let closed = engine.handle(Input::Close(1), &[], Time::from_secs(3)).transitions;
+    assert_eq!(closed[0].state, TransitionState::Resolved);
+    assert_eq!(give(&mut engine, 4, "api ok v3"), [TransitionState::Firing]);
+    assert_eq!(give(&mut engine, 5, "api ok v3"), []);
+}
+
+#[test]
+fn what_a_rule_knew_before_it_was_another_is_not_known_when_it_comes_back() {
+    let streak = "[[rule]]\nname = \"R\"\ntype = \"streak\"\nevent = \"check\"\nbad = [\"failed\"]\n\
+                  good = [\"ok\"]\ncount = 3\nseverity = \"warning\"\nsummary = \"it fails\"\n";
+    let others = [
+        streak.replace("count = 3", "count = 3\nby = [\"name\"]"),
+        streak.replace("type = \"streak\"", "type = \"flapping\"\nwindow = \"5m\""),
+    ];
+    for other in others {
+        let mut engine = Engine::new(plan_of(streak), "test", [0; 32]);
+        give(&mut engine, 1, "api failed");
+        give(&mut engine, 2, "api failed");
+        let mut rows = BTreeMap::new();
+        for rule in [other.as_str(), streak] {
+            for row in engine.take_changes() {
+                rows.insert((row.kind, row.key.clone()), row);
+            }
+            let saved: Vec<SavedRow> = rows.values().cloned().collect();
+            engine = Engine::restore(plan_of(rule), "test", [0; 32], &saved);
+        }
+        assert_eq!(give(&mut engine, 99, "api failed"), [], "{other}");
+    }
+}
+
 #[test]
 fn each_detector_concludes_what_its_stories_say() {
-    let base = fs::read_to_string(root().join("tests/detectors/base.toml")).unwrap();
     let mut faults = Vec::new();
     for story in stories() {
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("tocsin.toml");
-        fs::write(&config, format!("{base}\n{}", story.rule)).unwrap();
         fs::write(folder.path().join("log"), &story.log).unwrap();
-        let plan: Arc<Plan> = bench::compiled(&config);
+        let plan = plan_of(&story.rule);
         for between in [Between::Nothing, Between::Restore(1), Between::Tick] {
             let inputs = vec![bench::input(&plan, "app", &folder.path().join("log"))];
             let run = bench::run(&plan, inputs, None, Some(Until::At(story.until)), between);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tocsin::engine::{Engine, Input};
 use tocsin::model::{Boot, Channel, Line, Stream, Time, Transition};
 
-use crate::bench::compiled;
-use crate::scan::root;
+use crate::detectors::plan_of;
 
 const RULE: &str = r#"
 [[rule]]
@@ -29,12 +28,7 @@ struct Machine {
 
 impl Machine {
     fn new() -> Machine {
-        let folder = tempfile::tempdir().unwrap();
-        let base = std::fs::read_to_string(root().join("tests/detectors/base.toml")).unwrap();
-        let config = folder.path().join("tocsin.toml");
-        std::fs::write(&config, format!("{base}\n{RULE}")).unwrap();
-        let engine = Engine::new(compiled(&config), "test", [0; 32]);
-        Machine { engine, told: Vec::new() }
+        Machine { engine: Engine::new(plan_of(RULE), "test", [0; 32]), told: Vec::new() }
     }
 
     fn line(&mut self, wall: &str, hours: i64, text: &str) {
