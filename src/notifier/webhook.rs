@@ -7,7 +7,8 @@
 //! field for (a test, a late notice) stands in the annotation `notice`, and
 //! `past` in the header `X-Tocsin-Notice` too: the firing of an incident that is
 //! over by the time it can be told has its text already and is told by the
-//! header alone. The signature is added by the transport, since it carries the attempt's time.
+//! header alone. The signature is added by the transport, since it carries the
+//! attempt's time.
 
 use std::collections::BTreeMap;
 

@@ -60,8 +60,8 @@ pub enum Error {
     /// The file is ours and broken. It was not touched.
     #[error(
         "state file {0} is damaged ({why}); it was left as it is, and `tocsin state check {0}` says \
-         more. To start anew, set it aside with its companions: mkdir {1}/damaged && mv {0}* {1}/damaged/ (counters and open \
-         incidents begin again), or put back a copy made by `tocsin state backup`",
+         more. To start anew, set it aside with its companions: mkdir {1}/damaged && \
+         mv {0}* {1}/damaged/ (counters and open incidents begin again), or put back a copy made by `tocsin state backup`",
         path.display(),
         path.parent().unwrap_or(Path::new(".")).display()
     )]

@@ -74,8 +74,8 @@ pub struct Claimed {
 
 impl Store {
     /// Claims what is due at `now`: what may still burn before what is over,
-    /// then oldest first, at most [`IN_FLIGHT_MAX`] for a receiver; leases end `lease` later. Each is to be recorded as
-    /// delivered, failed or given up.
+    /// then oldest first, at most [`IN_FLIGHT_MAX`] for a receiver; leases end
+    /// `lease` later. Each is to be recorded as delivered, failed or given up.
     pub fn due(&mut self, now: Time, lease: Duration) -> Result<Vec<Claimed>, Error> {
         // An idle look costs no write.
         let heads = self.read(claims::heads)?;

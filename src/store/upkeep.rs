@@ -42,7 +42,8 @@ pub struct Checkpointer {
 
 impl Checkpointer {
     /// The file as it stands on the disk is whole, or [`Error::Damaged`], which
-    /// condemns it; one that was condemned is looked at no more. The writer may not notice: it has in its memory what it last read.
+    /// condemns it; one that was condemned is looked at no more. The writer may
+    /// not notice: it has in its memory what it last read.
     pub fn check(&self) -> Result<(), Error> {
         if self.is_condemned.load(Ordering::Relaxed) {
             return Ok(());

@@ -127,6 +127,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_next_lies_ahead_and_is_near_wherever_clocks_change() {
+        // The days on which these places set their clocks, one with half an hour.
+        let days = ["2026-03-08", "2026-03-29", "2026-04-04", "2026-10-03", "2026-10-25", "2026-11-01"];
+        for pattern in ["30 2 * * *", "*/30 * * * *", "15 1-3 * * *", "0 0 * * *"] {
+            for zone in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago"] {
+                let schedule =
+                    Schedule { cron: pattern.parse().unwrap(), zone: TimeZone::get(zone).unwrap() };
+                for day in days {
+                    let from = Time::parse_rfc3339(&format!("{day}T00:00:00.5Z")).unwrap();
+                    for step in 0..96 {
+                        let at = from.shifted(step * 900_000_000_000);
+                        let next = schedule.next_after(at).unwrap();
+                        let far = std::time::Duration::from_secs(26 * 3_600);
+                        assert!(at < next && next.since(at) <= far, "{pattern} {zone} {at}: {next}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_day_that_never_comes_is_none() {
         let schedule = Schedule { cron: "0 0 30 2 *".parse().unwrap(), zone: TimeZone::UTC };
         assert_eq!(schedule.next_after(Time::from_secs(0)), None);
