@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tocsin::cli::merge::Until;
 use tocsin::config::Plan;
 use tocsin::engine::{Engine, Input};
-use tocsin::model::{Channel, Line, SavedRow, Stream, Time, Transition, TransitionState};
+use tocsin::model::{Channel, Line, Order, SavedRow, Stream, Time, Transition, TransitionState};
 
 use crate::bench::{self, Between};
 use crate::scan::root;
@@ -145,7 +145,8 @@ fn a_change_that_was_closed_by_hand_does_not_hide_the_next_one() {
     let mut engine = Engine::new(plan_of(rule), "test", [0; 32]);
     assert_eq!(give(&mut engine, 1, "api ok v1"), []);
     assert_eq!(give(&mut engine, 2, "api ok v2"), [TransitionState::Firing]);
-    let closed = engine.handle(Input::Close(1), &[], Time::from_secs(3)).transitions;
+    let close = Order::Close { incident: 1, reason: String::new() };
+    let closed = engine.handle(Input::Order(&close), &[], Time::from_secs(3)).transitions;
     assert_eq!(closed[0].state, TransitionState::Resolved);
     assert_eq!(give(&mut engine, 4, "api ok v3"), [TransitionState::Firing]);
     assert_eq!(give(&mut engine, 5, "api ok v3"), []);
