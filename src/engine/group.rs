@@ -164,11 +164,29 @@ impl Group {
                 member.is_missed = true;
             }
         }
+        self.keep_joiners_that_ended(step);
         self.members.retain(|_, m| !m.is_past() || m.is_missed);
         let past: Vec<u64> = self.members.iter().filter(|(_, m)| m.is_past()).map(|(n, _)| *n).collect();
         for number in &past[..past.len().saturating_sub(PAST_MAX)] {
             self.members.remove(number);
             self.past_dropped += 1;
+        }
+    }
+
+    /// A joiner that ended while it waited for its group is shown in the
+    /// group's next notice, as one that is over.
+    fn keep_joiners_that_ended(&mut self, step: &Step<'_>) {
+        if !self.members.values().any(|m| m.told.is_some()) {
+            return;
+        }
+        for member in self.members.values_mut().filter(|m| m.is_past() && !m.is_missed) {
+            let scope = step.scope(&member.alert);
+            let ended_at = member.ended.as_ref().and_then(|e| e.ends_at);
+            let due = member.due(step.view.plan, scope.rule).filter(|_| !scope.is_held());
+            let has_waited = ended_at.zip(due).is_some_and(|(ended_at, due)| due <= ended_at);
+            if has_waited && member.is_free() && !member.is_quiet() {
+                member.told = member.ended.as_ref().map(|e| e.severity);
+            }
         }
     }
 

@@ -50,7 +50,7 @@ fn five_methods_failing_within_minutes_are_one_page_one_update_and_one_end() {
 }
 
 #[test]
-fn nobody_is_told_of_a_joiner_that_ended_before_it_was_told() {
+fn a_joiner_that_ended_while_it_waited_is_shown_as_ended_in_the_next_notice() {
     let mut w = World::new();
     w.refused("one", 3);
     w.refused("brief", 3);
@@ -58,14 +58,20 @@ fn nobody_is_told_of_a_joiner_that_ended_before_it_was_told() {
     w.wait(130);
     w.ok("one");
     w.wait(600);
-    assert_eq!(w.news(), ["firing ExchangeAuthFailing 1: +one", "ended ExchangeAuthFailing 2: -one"]);
-    // Nor if both end at the same moment.
+    assert_eq!(w.news(), ["firing ExchangeAuthFailing 1: +one", "ended ExchangeAuthFailing 2: -one -brief"]);
+    // Beside one that burns, too.
     w.refused("one", 3);
     w.refused("brief", 3);
-    w.ok("one");
     w.ok("brief");
-    w.wait(600);
-    assert_eq!(w.news(), ["firing ExchangeAuthFailing 1: +one", "ended ExchangeAuthFailing 2: -one"]);
+    w.wait(130);
+    w.refused("late", 3);
+    w.wait(300);
+    let shown = "firing ExchangeAuthFailing 2: +one +late -brief";
+    assert_eq!(w.news(), ["firing ExchangeAuthFailing 1: +one", shown]);
+    w.ok("one");
+    w.ok("late");
+    w.wait(130);
+    assert_eq!(w.news(), ["ended ExchangeAuthFailing 3: -one -brief -late"]);
 }
 
 #[test]
