@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
-use super::{CANNOT_OPEN, files, run};
+use super::{CANNOT_OPEN, files, own_log, run};
 use crate::clock;
 
 /// What the folder holds, as shipped.
@@ -31,7 +31,7 @@ const INCIDENT: &[(&str, &str)] = &[
 
 /// Runs until interrupted; returns the exit code.
 pub fn run(listen: Option<SocketAddr>) -> u8 {
-    run::start_log(log::LevelFilter::Warn);
+    own_log::start(log::LevelFilter::Warn);
     let folder = std::env::temp_dir().join(format!("tocsin-demo-{}", std::process::id()));
     if let Err(error) = unpack(&folder) {
         eprintln!("error: cannot write to {}: {error}", folder.display());

@@ -8,6 +8,7 @@ pub mod check;
 pub mod demo;
 pub mod files;
 pub mod merge;
+mod own_log;
 pub mod replay;
 pub mod run;
 pub mod send_test;

@@ -122,7 +122,7 @@ impl Replay<'_> {
             }
         }
         if let Some(error) = self.merge.failed() {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", self.engine.plan().redactor.redact(&format!("{error:#}")));
             return Ok(CANNOT_OPEN);
         }
         Ok(0)

@@ -1,16 +1,14 @@
 //! `tocsin run`: the daemon.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{CANNOT_OPEN, UNUSABLE, files};
-use crate::clock;
+use super::{CANNOT_OPEN, UNUSABLE, files, own_log};
 use crate::config::{Loaded, Problems};
 use crate::daemon::{self, Error};
 
 /// Runs the daemon; returns the exit code.
 pub fn run(config: &Path) -> u8 {
-    start_log(log::LevelFilter::Info);
+    own_log::start(log::LevelFilter::Info);
     let loaded = match files::load(config) {
         Ok(loaded) => loaded,
         Err(problems) => return refuse(&problems),
@@ -54,24 +52,4 @@ fn say(why: &str) {
     } else {
         eprintln!("error: {why}");
     }
-}
-
-/// The daemon's own log: the journal when it runs under systemd, else standard
-/// error, where each line begins with its time.
-pub fn start_log(level: log::LevelFilter) {
-    if systemd_journal_logger::connected_to_journal()
-        && let Ok(journal) = systemd_journal_logger::JournalLog::new()
-        && journal.install().is_ok()
-    {
-        log::set_max_level(level);
-        return;
-    }
-    let mut builder = env_logger::Builder::new();
-    builder.filter_level(log::LevelFilter::Warn).filter_module("tocsin", level);
-    builder.format(|out, record| {
-        let (level, style) = (record.level(), out.default_level_style(record.level()));
-        writeln!(out, "{} {style}{level:<5}{style:#} {}", clock::wall().to_rfc3339(), record.args())
-    });
-    // A second start in one process (a test) keeps the first logger.
-    let _ = builder.try_init();
 }

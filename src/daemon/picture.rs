@@ -143,7 +143,10 @@ impl Picture {
             silences: engine.silences(),
             is_ready: sources.iter().all(|s| s.state == "live" || s.state == "lost"),
             is_durable: state.is_durable(),
-            complaints: self.complaints(&sources, state.trouble(), now.monotonic),
+            complaints: {
+                let all = self.complaints(&sources, state.trouble(), now.monotonic);
+                all.iter().map(|text| engine.plan().redactor.redact(text)).collect()
+            },
             sources,
             outbox,
         }
@@ -240,7 +243,7 @@ fn sources(engine: &Engine, progress: &mut Progress, now: Time) -> Vec<SourceVie
                 }
                 Some(SourceState::Live) => ("live", None),
                 Some(SourceState::Behind) => ("behind", None),
-                Some(SourceState::Lost { why }) => ("lost", Some(why.clone())),
+                Some(SourceState::Lost { why }) => ("lost", Some(engine.plan().redactor.redact(why))),
             };
             let lag = memory.last_line_at.map_or(0.0, |at| now.since(at).as_secs_f64());
             let caught_up = progress.share(&plan.name, state == "live", memory.last_line_at, now);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::plan::{EventPlan, FieldKind, FieldPlan, FieldValue, Pattern};
+use crate::config::redact::whole_words;
 use crate::model::{SourceId, Time};
 
 use super::json::Scalar;
@@ -135,12 +136,7 @@ pub fn head(text: &str, bytes_max: usize) -> &str {
 /// The beginning of a line as it is kept for evidence. A word that the end
 /// cuts goes whole: half a secret no longer looks like one.
 pub fn excerpt(text: &str) -> &str {
-    let kept = head(text, EXCERPT_BYTES_MAX);
-    if kept.len() == text.len() {
-        return kept;
-    }
-    let is_between = |c: char| !(c.is_alphanumeric() || "+/_=-.".contains(c));
-    kept.rfind(is_between).map_or("", |at| &kept[..at])
+    whole_words(text, EXCERPT_BYTES_MAX)
 }
 
 /// Decides outcomes. Holds the one base context of all conditions: building

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::plan::NotifyPlan;
-use crate::config::redact::{MASK, Redactor};
+use crate::config::redact::{MASK, Redactor, whole_words, without_keys};
 use crate::model::{AlertNotice, Notification, Severity, time};
 
 /// Members described in full; the rest are counted.
@@ -330,32 +330,15 @@ impl Words<'_> {
     }
 }
 
-/// The lines of a text that hold something; of a private key only the first,
-/// which redaction knows.
+/// The lines of a text that hold something.
 fn lines(text: &str) -> Vec<&str> {
-    let mut is_in_key = false;
-    let mut out = Vec::new();
-    for line in text.split('\n') {
-        let begins_key = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
-        if (begins_key || !is_in_key) && !line.trim().is_empty() {
-            out.push(line);
-        }
-        is_in_key = (is_in_key || begins_key) && !line.contains("-----END");
-    }
-    out
+    without_keys(text).filter(|line| !line.trim().is_empty()).collect()
 }
 
 /// So much of a text as is looked at, which is far more than is shown: a text
-/// of megabytes must not hold up the commit it is rendered in. The last word
-/// goes with the rest, for it may be half a secret.
+/// of megabytes must not hold up the commit it is rendered in.
 fn bounded(text: &str) -> &str {
-    if text.len() <= TEXT_BYTES_MAX {
-        return text;
-    }
-    let end = (0..=TEXT_BYTES_MAX).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-    let head = &text[..end];
-    let is_between = |c: char| !(c.is_alphanumeric() || "+/_=-.".contains(c));
-    head.rfind(char::is_whitespace).or_else(|| head.rfind(is_between)).map_or(head, |at| &head[..at])
+    whole_words(text, TEXT_BYTES_MAX)
 }
 
 /// At most `max` characters, the last of them `…` where something is missing.

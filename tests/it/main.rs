@@ -22,6 +22,7 @@ mod routing;
 mod packs;
 mod store;
 mod notifier;
+mod redaction;
 mod file;
 mod http;
 mod bad_input;

@@ -74,7 +74,8 @@ fn every_http_kind(url: &str) -> Vec<ReceiverPlan> {
     vec![webhook(url), slack(url), telegram(url, true), telegram(url, false), pagerduty(url)]
 }
 
-fn every_kind() -> Vec<ReceiverPlan> {
+/// One receiver of each kind.
+pub fn every_kind() -> Vec<ReceiverPlan> {
     vec![
         telegram("http://127.0.0.1:1", true),
         telegram("http://127.0.0.1:1", false),

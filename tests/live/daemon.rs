@@ -15,6 +15,7 @@ mod files;
 mod incident;
 mod orders;
 mod poison;
+mod secrets;
 mod services;
 mod starved;
 mod times;
