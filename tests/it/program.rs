@@ -95,7 +95,9 @@ impl Running {
 
     /// All of standard error so far; of a process that ended, all of it.
     pub fn rest(&mut self) -> String {
-        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(200)) {
+        let has_ended = self.child.try_wait().is_ok_and(|status| status.is_some());
+        let patience = if has_ended { PATIENCE } else { Duration::from_millis(200) };
+        while let Ok(line) = self.lines.recv_timeout(patience) {
             self.seen.push(line);
         }
         let mut all = self.seen.join("\n");

@@ -1,5 +1,7 @@
 //! What can happen to a file beside rotation: gone, replaced, not to be read.
 
+use std::os::unix::fs::OpenOptionsExt;
+
 use super::*;
 
 #[test]
@@ -164,8 +166,8 @@ fn a_file_and_a_folder_that_may_not_be_read_are_lost_until_they_may() {
     let is_lost = |r: &Running| matches!(r.states.last(), Some(SourceState::Lost { why }) if why.contains("permission denied"));
     // The next one is made with other rights.
     fs::rename(&log, folder.path().join("app.log.1")).unwrap();
-    append(&log, "two\n");
-    mode(&log, 0o000);
+    let mut next = OpenOptions::new().create_new(true).append(true).mode(0o000).open(&log).unwrap();
+    next.write_all(b"two\n").unwrap();
     source.until("lost", is_lost);
     mode(&log, 0o644);
     source.until_lines(2);
