@@ -7,6 +7,8 @@ use std::path::Path;
 
 use super::{NO, UNUSABLE, files};
 use crate::clock;
+use crate::config::Plan;
+use crate::config::plan::ReceiverPlan;
 use crate::model::{AlertNotice, Notification, Severity, Time};
 use crate::notifier::{self, Verdict};
 use crate::transport::{Answer, Sender};
@@ -17,7 +19,10 @@ pub fn run(config: &Path, name: &str) -> u8 {
         Ok(loaded) => loaded.plan,
         Err(problems) => return super::refuse(&problems),
     };
-    let Some(receiver) = plan.receivers.iter().find(|r| r.name == name) else {
+    // Instances of one receiver are `name/host:port`.
+    let is_meant = |r: &&ReceiverPlan| r.name == name || r.name.split('/').next() == Some(name);
+    let receivers: Vec<&ReceiverPlan> = plan.receivers.iter().filter(is_meant).collect();
+    if receivers.is_empty() {
         let names: Vec<&str> = plan.receivers.iter().map(|r| r.name.as_str()).collect();
         let there = match names.as_slice() {
             [] => format!("{} has no [[receiver]]", config.display()),
@@ -25,8 +30,12 @@ pub fn run(config: &Path, name: &str) -> u8 {
         };
         eprintln!("error: no receiver is named {name}; {there}");
         return UNUSABLE;
-    };
-    let now = clock::wall();
+    }
+    receivers.into_iter().map(|receiver| send(&plan, receiver)).max().unwrap_or(UNUSABLE)
+}
+
+fn send(plan: &Plan, receiver: &ReceiverPlan) -> u8 {
+    let (name, now) = (&receiver.name, clock::wall());
     let outgoing = notifier::render(&notification(name, now), receiver, &plan.notify, &plan.redactor);
     let answer = Sender::new(receiver).map_err(|e| e.to_string()).and_then(|sender| {
         let runtime =

@@ -112,7 +112,7 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
     let intervals = interval::read(&ground);
     let routes = route::read(&ground, &receivers, &intervals, &notify);
     let maintenance = maintenance::read(&ground, &intervals);
-    let plan = Plan {
+    let mut plan = Plan {
         sources,
         events,
         changes,
@@ -134,6 +134,7 @@ fn plan_of(report: &Report, files: &dyn FileSource) -> Plan {
         warn_unused(&ground, &plan);
         route::warn_unreached(&ground, &plan);
     }
+    receiver::tell_each_instance(&mut plan);
     plan
 }
 

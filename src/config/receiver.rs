@@ -1,10 +1,13 @@
 //! `[[receiver]]`: who is told.
 
+mod alertmanager;
 mod pagerduty;
 mod telegram;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub(super) use alertmanager::tell_each_instance;
 
 use super::ground::Ground;
 use super::names::unique_names;
@@ -27,12 +30,14 @@ enum Kind {
     Email,
     Telegram,
     PagerDuty,
+    Alertmanager,
 }
 
 const KINDS: &[(&str, Kind)] = &[
     ("slack", Kind::Slack),
     ("telegram", Kind::Telegram),
     ("pagerduty", Kind::PagerDuty),
+    ("alertmanager", Kind::Alertmanager),
     ("webhook", Kind::Webhook),
     ("email", Kind::Email),
     ("console", Kind::Console),
@@ -68,6 +73,9 @@ fn one(ground: &Ground<'_>, table: &Table<'_>, name: String) -> Option<ReceiverP
         }
         Kind::Email => email(ground, table).map(|plan| ReceiverKind::Email(Box::new(plan))),
         Kind::Telegram => telegram::read(ground, table).map(|plan| ReceiverKind::Telegram(Box::new(plan))),
+        Kind::Alertmanager => {
+            alertmanager::read(ground, table).map(|plan| ReceiverKind::Alertmanager(Box::new(plan)))
+        }
         Kind::PagerDuty => pagerduty::read(ground, table).map(|plan| ReceiverKind::PagerDuty(Box::new(plan))),
     };
     table.finish();

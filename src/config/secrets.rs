@@ -78,12 +78,16 @@ pub(super) fn need(
     secret(ground, table, keys)
 }
 
+/// Whether it is an HTTP URL.
+pub(super) fn is_http_url(url: &Secret) -> bool {
+    let rest = url.expose().strip_prefix("https://").or_else(|| url.expose().strip_prefix("http://"));
+    rest.is_some_and(|r| !r.is_empty() && !r.starts_with('/'))
+        && !url.expose().contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
 /// Reports a secret that is no HTTP URL.
 pub(super) fn check_url(ground: &Ground<'_>, table: &Table<'_>, keys: SecretKeys, url: &Secret) {
-    let rest = url.expose().strip_prefix("https://").or_else(|| url.expose().strip_prefix("http://"));
-    let is_valid = rest.is_some_and(|r| !r.is_empty() && !r.starts_with('/'))
-        && !url.expose().contains(|c: char| c.is_whitespace() || c.is_control());
-    if !is_valid && ground.files.wants_secrets() {
+    if !is_http_url(url) && ground.files.wants_secrets() {
         let key = keys_of(keys).into_iter().find(|key| table.has(key)).unwrap_or(keys.plain);
         table.report.error(
             &table.key_at(key),

@@ -57,6 +57,11 @@ impl Deliveries {
         Deliveries { senders, commands, under_way: 0 }
     }
 
+    /// Transports by receiver.
+    pub fn senders(&self) -> &Senders {
+        &self.senders
+    }
+
     /// Where answers go.
     pub fn commands(&self) -> &mpsc::Sender<Command> {
         &self.commands

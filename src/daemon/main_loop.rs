@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::deliver::{self, Deliveries};
 use super::fallback::Stores;
 use super::monitor::{Monitor, Step};
+use super::resend::{self, Resending};
 use super::vitals::{self, Vitals};
 use super::{Command, Load, service, with_causes};
 use crate::clock;
@@ -38,6 +39,7 @@ pub struct MainLoop {
     handle: Handle,
     deliveries: Deliveries,
     vitals: Vitals,
+    resending: Resending,
     is_announced: bool,
 }
 
@@ -45,7 +47,7 @@ impl MainLoop {
     /// Around a monitor; what it claims goes out by `deliveries`.
     pub fn new(monitor: Monitor<Store>, deliveries: Deliveries, handle: Handle) -> MainLoop {
         let vitals = Vitals::new(clock::monotonic());
-        MainLoop { monitor, handle, deliveries, vitals, is_announced: false }
+        MainLoop { monitor, handle, deliveries, vitals, resending: Resending::default(), is_announced: false }
     }
 
     /// The stores, with everything on the disk that it takes.
@@ -71,6 +73,7 @@ impl MainLoop {
             is_more_there = self.take_waiting();
             let claimed = self.monitor.turn(clock::now());
             self.deliveries.send(&self.handle, claimed);
+            self.resend();
             self.look_after_itself();
             if self.monitor.intake().is_over() && !are_all_over {
                 log::error!("every source has ended; nothing is watched");
@@ -127,6 +130,7 @@ impl MainLoop {
     fn answered(&mut self, answered: &deliver::Answered) {
         self.deliveries.is_back();
         self.monitor.answered(answered, clock::now());
+        self.resending.wake(&answered.claimed.outgoing.receiver);
     }
 
     fn command(&mut self, command: Command, load: &Load) -> Option<Outcome> {
@@ -136,6 +140,7 @@ impl MainLoop {
                 return Some(Outcome::Stopped);
             }
             Command::Answered(answered) => self.answered(&answered),
+            Command::Resent(receiver, result) => self.resending.answered(&receiver, &result),
             Command::HeartbeatAnswered(answer) => {
                 self.monitor.picture().heartbeat_error(vitals::heartbeat_error(answer));
             }
@@ -187,6 +192,20 @@ impl MainLoop {
         let state = self.monitor.check_state();
         state.map_err(|error| ("the configuration cannot be changed", with_causes(&error)))?;
         Ok(loaded)
+    }
+
+    /// Tells again of what fires, where it has to be told again.
+    fn resend(&mut self) {
+        // What is not committed would be decided again after a crash.
+        if !self.monitor.is_committed() {
+            return;
+        }
+        let plan = self.monitor.plan().clone();
+        let due = self.resending.due(&plan, self.monitor.engine(), clock::now());
+        for round in due {
+            let way = (&self.handle, self.deliveries.commands());
+            resend::send(round, (&plan, self.deliveries.senders()), way);
+        }
     }
 
     /// Readiness, watchdog, heartbeat.

@@ -18,6 +18,7 @@ mod pace;
 mod pending;
 pub mod picture;
 mod progress;
+pub mod resend;
 mod refusals;
 mod service;
 mod vitals;
@@ -85,6 +86,8 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
 pub enum Command {
     /// An attempt has its answer.
     Answered(Box<deliver::Answered>),
+    /// A round of what fires was taken by this receiver, or not.
+    Resent(String, Result<(), String>),
     /// The heartbeat has its answer.
     HeartbeatAnswered(Result<u16, String>),
     /// The state's file is damaged.

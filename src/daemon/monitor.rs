@@ -138,6 +138,11 @@ impl<L: Ledger> Monitor<L> {
         self.state.is_durable()
     }
 
+    /// Everything that was decided is kept.
+    pub fn is_committed(&self) -> bool {
+        self.pending.since.is_none()
+    }
+
     /// The picture as last published.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.published.borrow().clone()

@@ -39,8 +39,8 @@ use std::sync::Arc;
 use crate::config::Plan;
 use crate::config::plan::Detector;
 use crate::model::{
-    Family, Gap, Incident, Line, Notification, Order, Refusal, SavedRow, SourceId, SourceState, Time,
-    Transition,
+    AlertNotice, Family, Gap, Incident, Line, Notification, Order, Refusal, SavedRow, SourceId, SourceState,
+    Time, Transition,
 };
 
 use alert::{Alerts, Moment};
@@ -426,6 +426,12 @@ impl Engine {
     /// Anything fires.
     pub fn has_open_incidents(&self) -> bool {
         !self.alerts.open.is_empty()
+    }
+
+    /// What a receiver was told and is not through with: what fires, and what
+    /// ended within a group that still burns.
+    pub fn told(&self, receiver: &str) -> Vec<AlertNotice> {
+        self.router.told(&self.alerts, receiver)
     }
 
     /// Open incidents, oldest first, with their symptoms.

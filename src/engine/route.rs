@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::plan::{Labelled, Plan};
-use crate::model::{Notification, Severity, Time};
+use crate::model::{AlertNotice, Notification, Severity, Time};
 
 use super::alert::{Alerts, OpenIncident};
 use super::clocks::Clocks;
-use super::group::Group;
+use super::group::{Group, notice};
 use super::member::Member;
 use super::past::Past;
 use super::silence::Silences;
@@ -170,6 +170,19 @@ impl Router {
                 member
             });
         }
+    }
+
+    /// What a receiver was told and stands in its groups still, with the
+    /// severity it was told with.
+    pub fn told(&self, alerts: &Alerts, receiver: &str) -> Vec<AlertNotice> {
+        let groups = self.groups.iter().filter(|(key, _)| key.receiver == receiver);
+        let members = groups.flat_map(|(_, group)| &group.members);
+        let told = members.filter_map(|(number, member)| {
+            let severity = member.told?;
+            let open = || alerts.open.get(number).map(notice);
+            Some(AlertNotice { severity, ..member.ended.clone().or_else(open)? })
+        });
+        told.collect()
     }
 
     /// Finds the routes of restored members that have ended; those of open

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::plan::{GroupBy, Labelled, Plan};
+use crate::config::plan::{GroupBy, Labelled, Plan, ReceiverKind};
 
 use super::saved::fnv1a;
 
@@ -48,11 +48,12 @@ pub fn targets(plan: &Plan, alert: Labelled<'_>) -> Vec<Target> {
     let mut out: Vec<Target> = Vec::new();
     for route in routes {
         let of = &plan.routes[route];
-        let labels = shared(&of.group_by, alert);
         for receiver in &of.receivers {
+            // Alertmanager groups what it is told: each alert alone, at once.
+            let group_by = if groups_itself(plan, receiver) { &GroupBy::All } else { &of.group_by };
+            let labels = shared(group_by, alert);
             if !out.iter().any(|t| t.key.receiver == *receiver && t.key.labels == labels) {
-                let key =
-                    GroupKey { route: of.key.clone(), labels: labels.clone(), receiver: receiver.clone() };
+                let key = GroupKey { route: of.key.clone(), labels, receiver: receiver.clone() };
                 out.push(Target { key, route });
             }
         }
@@ -79,6 +80,12 @@ fn descend(plan: &Plan, at: usize, alert: Labelled<'_>, out: &mut Vec<usize>) ->
         out.push(at);
     }
     true
+}
+
+/// The receiver groups alerts by itself.
+pub fn groups_itself(plan: &Plan, receiver: &str) -> bool {
+    let named = plan.receivers.iter().find(|r| r.name == receiver);
+    named.is_some_and(|r| matches!(r.kind, ReceiverKind::Alertmanager(_)))
 }
 
 fn shared(group_by: &GroupBy, alert: Labelled<'_>) -> BTreeMap<String, String> {

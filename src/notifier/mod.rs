@@ -12,6 +12,7 @@
 //! file escapes it for its own format. A kind's file that reads a text of the
 //! notification by itself is a leak.
 
+mod alertmanager;
 mod console;
 mod email;
 mod fingerprint;
@@ -26,6 +27,7 @@ use crate::config::plan::{NotifyPlan, ReceiverKind, ReceiverPlan};
 use crate::config::redact::Redactor;
 use crate::model::{End, Notification, Outgoing, OutgoingBody};
 
+pub use alertmanager::{Resent, resend};
 pub use fingerprint::fingerprint;
 pub use verdict::{Verdict, classify, next_attempt};
 
@@ -47,6 +49,7 @@ pub fn render(
             ReceiverKind::Slack { .. } => slack::body(&wording),
             ReceiverKind::Email(plan) => email::body(&wording, notification, plan),
             ReceiverKind::Telegram(plan) => telegram::body(&wording, plan),
+            ReceiverKind::Alertmanager(_) => alertmanager::body(notification, notify, redactor),
             ReceiverKind::PagerDuty(_) => pagerduty::body(&wording, notification),
         }
     };

@@ -114,9 +114,7 @@ fn size(texts: &Texts) -> usize {
 }
 
 fn alert(notice: &AlertNotice, notification: &Notification, words: &Words<'_>, external_url: &str) -> Alert {
-    let mut labels = words.labels(&notice.labels);
-    labels.remove("severity");
-    labels.insert("alertname".to_owned(), words.line(&notice.alert, 256));
+    let mut labels = labels_of(notice, words);
     let fingerprint = fingerprint(&labels);
     labels.insert("severity".to_owned(), notice.severity.as_str().to_owned());
     let ends_at = match notice.ends_at {
@@ -135,11 +133,20 @@ fn alert(notice: &AlertNotice, notification: &Notification, words: &Words<'_>, e
     }
 }
 
-fn generator_url(external_url: &str, incident: u64) -> String {
+/// The labels that stay the same over an escalation.
+pub(super) fn labels_of(notice: &AlertNotice, words: &Words<'_>) -> Texts {
+    let mut labels = words.labels(&notice.labels);
+    labels.remove("severity");
+    labels.insert("alertname".to_owned(), words.line(&notice.alert, 256));
+    labels
+}
+
+pub(super) fn generator_url(external_url: &str, incident: u64) -> String {
     if external_url.is_empty() { String::new() } else { format!("{external_url}#incident-{incident}") }
 }
 
-fn annotations(notice: &AlertNotice, notification: &Notification, words: &Words<'_>) -> Texts {
+/// The texts of an alert, clean and bounded.
+pub(super) fn annotations_of(notice: &AlertNotice, words: &Words<'_>) -> Texts {
     let mut out = Texts::new();
     for (name, text) in notice.annotations.iter().take(ANNOTATIONS_MAX) {
         let clean = match name.as_str() {
@@ -152,6 +159,11 @@ fn annotations(notice: &AlertNotice, notification: &Notification, words: &Words<
             out.insert(words.line(name, 64), cut(&clean, 2 * ANNOTATION_CHARS_MAX));
         }
     }
+    out
+}
+
+fn annotations(notice: &AlertNotice, notification: &Notification, words: &Words<'_>) -> Texts {
+    let mut out = annotations_of(notice, words);
     if let Some(occasion) = occasion(notification) {
         out.insert("notice".to_owned(), occasion.to_owned());
     }

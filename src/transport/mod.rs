@@ -28,6 +28,9 @@ use crate::model::{Outgoing, OutgoingBody, Secret};
 pub use http::{HttpSender, get};
 pub use smtp::MailSender;
 
+/// Where Alertmanager takes alerts, below its address.
+const ALERTS: &str = "/api/v2/alerts";
+
 /// Why a receiver cannot be reached as configured. Never shows a secret.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -120,6 +123,12 @@ impl Sender {
                 let api = telegram.api.expose().trim_end_matches('/');
                 let url = Secret::new(format!("{api}/bot{}/sendMessage", telegram.token.expose()));
                 Kind::Http(HttpSender::new(&url, &[], None, &telegram.http, plan.timeout)?)
+            }
+            ReceiverKind::Alertmanager(manager) => {
+                let url = manager.urls.first().ok_or(Error::Url)?;
+                let base = url.expose().trim_end_matches('/').trim_end_matches(ALERTS);
+                let url = Secret::new(format!("{base}{ALERTS}"));
+                Kind::Http(HttpSender::new(&url, &manager.headers, None, &manager.http, plan.timeout)?)
             }
             ReceiverKind::PagerDuty(duty) => {
                 let http = HttpSender::new(&duty.url, &[], None, &duty.http, plan.timeout)?;

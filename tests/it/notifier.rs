@@ -1,6 +1,7 @@
 //! Notifiers: one contract that every kind of receiver passes on hostile
 //! input, and the fields of each format. The sender is tested in `transport`.
 
+mod alertmanager;
 mod formats;
 mod past;
 mod services;
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tocsin::config::plan::{
-    ChatId, EmailPlan, HttpOptions, MailTls, NotifyPlan, PagerDutyPlan, ReceiverKind, ReceiverPlan,
-    TelegramPlan,
+    AlertmanagerPlan, ChatId, EmailPlan, HttpOptions, MailTls, NotifyPlan, PagerDutyPlan, ReceiverKind,
+    ReceiverPlan, TelegramPlan,
 };
 use tocsin::config::redact::Redactor;
 use tocsin::model::{AlertNotice, Notification, Outgoing, OutgoingBody, Secret, Severity, Time};
@@ -69,9 +70,25 @@ fn pagerduty(url: &str) -> ReceiverPlan {
     })))
 }
 
+fn alertmanager(url: &str) -> ReceiverPlan {
+    receiver(ReceiverKind::Alertmanager(Box::new(AlertmanagerPlan {
+        urls: vec![Secret::new(url)],
+        headers: vec![("Authorization".to_owned(), Secret::new("Bearer sEcReTsEcReT-am"))],
+        resend_every: Duration::from_secs(60),
+        http: HttpOptions::default(),
+    })))
+}
+
 /// Of kinds that are reached by HTTP.
 fn every_http_kind(url: &str) -> Vec<ReceiverPlan> {
-    vec![webhook(url), slack(url), telegram(url, true), telegram(url, false), pagerduty(url)]
+    vec![
+        webhook(url),
+        slack(url),
+        telegram(url, true),
+        telegram(url, false),
+        pagerduty(url),
+        alertmanager(url),
+    ]
 }
 
 /// One receiver of each kind.
@@ -80,11 +97,17 @@ pub fn every_kind() -> Vec<ReceiverPlan> {
         telegram("http://127.0.0.1:1", true),
         telegram("http://127.0.0.1:1", false),
         pagerduty("http://127.0.0.1:1/v2/enqueue"),
+        alertmanager("http://127.0.0.1:1"),
         webhook("http://127.0.0.1:1/"),
         slack("http://127.0.0.1:1/"),
         email(),
         receiver(ReceiverKind::Console),
     ]
+}
+
+/// They are told the facts and make the words themselves.
+fn is_for_programs(plan: &ReceiverPlan) -> bool {
+    matches!(plan.kind, ReceiverKind::Webhook { .. } | ReceiverKind::Alertmanager(_))
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -325,7 +348,7 @@ fn every_kind_tells_what_an_operator_needs() {
         }
     }
     let ended = notification(vec![notice("private/user-balance", false)]);
-    let people = every_kind().into_iter().filter(|plan| !matches!(plan.kind, ReceiverKind::Webhook { .. }));
+    let people = every_kind().into_iter().filter(|plan| !is_for_programs(plan));
     for plan in people {
         let text = everything(&rendered(&ended, &plan));
         assert!(text.contains("[RESOLVED] ") && text.contains("lasted 12m 1s"), "{text}");
@@ -363,6 +386,11 @@ fn every_kind_marks_a_test_a_late_notice_an_escalation_and_a_reminder() {
     past.is_past = true;
     for plan in every_kind() {
         let is_webhook = matches!(plan.kind, ReceiverKind::Webhook { .. });
+        if matches!(plan.kind, ReceiverKind::Alertmanager(_)) {
+            // It words notices by itself.
+            assert!(everything(&rendered(&test, &plan)).contains("notice\ntest\n"));
+            continue;
+        }
         assert!(everything(&rendered(&test, &plan)).contains("[TEST]"), "{}", plan.kind.as_str());
         for (notification, word) in [
             (&past, "past"),

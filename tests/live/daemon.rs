@@ -6,6 +6,7 @@ pub mod pack;
 pub mod place;
 
 mod absent;
+mod alertmanager;
 mod bounds;
 mod cases;
 mod catching_up;

@@ -43,6 +43,8 @@ pub enum ReceiverKind {
     Email(Box<EmailPlan>),
     /// A message by a Telegram bot.
     Telegram(Box<TelegramPlan>),
+    /// Alerts for Alertmanager's API v2.
+    Alertmanager(Box<AlertmanagerPlan>),
     /// An event for PagerDuty.
     PagerDuty(Box<PagerDutyPlan>),
 }
@@ -56,6 +58,7 @@ impl ReceiverKind {
             ReceiverKind::Slack { .. } => "slack",
             ReceiverKind::Email(_) => "email",
             ReceiverKind::Telegram(_) => "telegram",
+            ReceiverKind::Alertmanager(_) => "alertmanager",
             ReceiverKind::PagerDuty(_) => "pagerduty",
         }
     }
@@ -138,6 +141,19 @@ pub struct PagerDutyPlan {
     pub url: Secret,
     /// The integration's key, a part of the body.
     pub routing_key: Secret,
+    /// Proxy and private CA.
+    pub http: HttpOptions,
+}
+
+/// Options of an Alertmanager receiver.
+#[derive(Clone, Debug)]
+pub struct AlertmanagerPlan {
+    /// Of the instance, as configured; a compiled plan has one receiver for each.
+    pub urls: Vec<Secret>,
+    /// Further headers, possibly secret.
+    pub headers: Vec<(String, Secret)>,
+    /// What fires is told again so often.
+    pub resend_every: Duration,
     /// Proxy and private CA.
     pub http: HttpOptions,
 }

@@ -194,6 +194,6 @@ fn every_option_that_the_shipped_configuration_shows_as_a_comment_exists() {
     let loaded = loaded.unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(loaded.warnings, []);
     let kinds: Vec<&str> = loaded.plan.receivers.iter().map(|r| r.kind.as_str()).collect();
-    assert_eq!(kinds, ["slack", "telegram", "pagerduty", "webhook", "email"]);
+    assert_eq!(kinds, ["slack", "telegram", "pagerduty", "alertmanager", "alertmanager", "webhook", "email"]);
     assert!(loaded.plan.daemon.heartbeat.is_some());
 }

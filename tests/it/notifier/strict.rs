@@ -104,6 +104,33 @@ pub fn pagerduty_without_key(body: &Value) {
     }
 }
 
+/// Alertmanager's `postableAlerts`, and what its handler refuses:
+/// <https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml>.
+pub fn alertmanager(body: &Value) {
+    for alert in body.as_array().unwrap() {
+        fields(alert, &["labels"], &["annotations", "startsAt", "endsAt", "generatorURL"]);
+        let time = |name: &str| {
+            let text = alert.get(name)?.as_str().unwrap();
+            Some(tocsin::model::Time::parse_rfc3339(text).unwrap_or_else(|| panic!("{text} is no time")))
+        };
+        if let (Some(starts), Some(ends)) = (time("startsAt"), time("endsAt")) {
+            assert!(starts <= ends, "start time must be before end time");
+        }
+        assert!(!alert["labels"].as_object().unwrap().is_empty(), "at least one label pair required");
+        assert!(alert["labels"]["alertname"].is_string());
+        for set in ["labels", "annotations"] {
+            for (name, value) in alert[set].as_object().unwrap() {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                assert!(
+                    name.chars().all(is_name) && !name.starts_with(|c: char| c.is_ascii_digit()),
+                    "{name}"
+                );
+                assert!(!value.as_str().unwrap().is_empty(), "{name} is empty");
+            }
+        }
+    }
+}
+
 fn fields(value: &Value, needed: &[&str], allowed: &[&str]) {
     let object = value.as_object().unwrap();
     for name in needed {
