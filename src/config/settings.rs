@@ -19,6 +19,8 @@ const HISTORY_FOR: Duration = Duration::from_secs(90 * 86_400);
 /// Address of the HTTP window.
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9650);
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(60);
+/// A delivery that is tried for so long is not on its way.
+const HEARTBEAT_STUCK_AFTER: Duration = Duration::from_secs(15 * 60);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads them from whichever file they stand in.
@@ -114,8 +116,31 @@ fn heartbeat(ground: &Ground<'_>) -> Option<HeartbeatPlan> {
     let table = ground.only("heartbeat")?.child("heartbeat")?;
     let interval = table.positive_duration("interval").map_or(HEARTBEAT_INTERVAL, |d| d.value);
     let timeout = table.positive_duration("timeout").map_or(HEARTBEAT_TIMEOUT, |d| d.value);
+    let stuck_after = table.positive_duration("stuck_after").map_or(HEARTBEAT_STUCK_AFTER, |d| d.value);
+    let body = heartbeat_body(&table);
     let http = http_options(ground, &table);
     let url = url(ground, &table);
     table.finish();
-    Some(HeartbeatPlan { url: url?, interval, timeout, http })
+    Some(HeartbeatPlan { url: url?, interval, body, stuck_after, timeout, http })
+}
+
+/// What is posted; `None` for a GET.
+fn heartbeat_body(table: &Table<'_>) -> Option<String> {
+    let body = table.text("body");
+    let Some(method) = table.text("method") else {
+        return body.map(|body| body.value.to_owned());
+    };
+    match (method.value, body) {
+        ("POST", body) => Some(body.map_or_else(String::new, |body| body.value.to_owned())),
+        ("GET", None) => None,
+        ("GET", Some(body)) => {
+            table.report.error(&body.at, "a GET has no body", "expected method = \"POST\", or no body");
+            None
+        }
+        (other, _) => {
+            let what = format!("\"{}\" is no method of a heartbeat", printable(other));
+            table.report.error(&method.at, what, "expected \"GET\" or \"POST\"");
+            None
+        }
+    }
 }

@@ -142,7 +142,8 @@ impl MainLoop {
             Command::Answered(answered) => self.answered(&answered),
             Command::Resent(receiver, result) => self.resending.answered(&receiver, &result),
             Command::HeartbeatAnswered(answer) => {
-                self.monitor.picture().heartbeat_error(vitals::heartbeat_error(answer));
+                let error = vitals::heartbeat_error(answer);
+                self.monitor.picture().pulse().heartbeat(error, clock::wall());
             }
             Command::Damaged(error) => self.monitor.condemn(&error, clock::now()),
             Command::Reload(answer) => return self.reload(answer, load),
@@ -219,8 +220,9 @@ impl MainLoop {
         self.vitals.unmatched(self.monitor.engine(), monotonic);
         self.vitals.watchdog(monotonic);
         if let Some(plan) = self.monitor.plan().clone().daemon.heartbeat.as_ref() {
-            let is_stuck = self.monitor.picture().is_outbox_stuck(monotonic);
-            let is_well = !is_stuck && vitals::is_well(&snapshot);
+            let daemon = self.monitor.plan().clone();
+            let stuck_for = self.monitor.picture().pulse().stuck_for(&daemon.daemon, clock::wall());
+            let is_well = stuck_for.is_none() && vitals::is_well(&snapshot);
             self.vitals.heartbeat(plan, is_well, monotonic, (&self.handle, self.deliveries.commands()));
         }
     }

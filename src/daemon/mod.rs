@@ -18,6 +18,7 @@ mod pace;
 mod pending;
 pub mod picture;
 mod progress;
+mod pulse;
 pub mod resend;
 mod refusals;
 mod service;

@@ -402,6 +402,9 @@ impl<L: Ledger> Monitor<L> {
         let is_urgent = pending.is_urgent;
         if !pending.is_empty() {
             self.state.commit(pending, now);
+            if self.state.is_durable() {
+                self.picture.pulse().committed(now.wall);
+            }
         }
         if self.state.is_durable() {
             self.careful.committed(!self.engine.sources().iter().any(|source| source.is_behind()));

@@ -9,8 +9,10 @@ use std::time::Duration;
 use super::fallback::Fallback;
 use super::ledger::Ledger;
 use super::progress::Progress;
+use super::pulse::Pulse;
 use super::refusals::Refusals;
 use crate::clock::Now;
+use crate::config::plan::DaemonPlan;
 use crate::engine::Engine;
 use crate::model::time::human;
 use crate::model::{
@@ -24,8 +26,6 @@ const PUBLISH: Duration = Duration::from_secs(5);
 const PUBLISH_CHANGED: Duration = Duration::from_millis(500);
 /// Ended incidents shown.
 const PAST_MAX: usize = 50;
-/// A notification that waits longer than this keeps the heartbeat back.
-const OUTBOX_STUCK: Duration = Duration::from_secs(15 * 60);
 /// What a notification may come to, as labels say it.
 const OUTCOMES: [&str; 3] = ["delivered", "failed", "given_up"];
 
@@ -35,9 +35,7 @@ pub struct Picture {
     reload_failed: bool,
     published_at: Option<Time>,
     has_changed: bool,
-    heartbeat_error: Option<String>,
-    /// Monotonic.
-    waiting_since: Option<Time>,
+    pulse: Pulse,
     /// As last logged, by source.
     source_states: BTreeMap<String, SourceState>,
     progress: Progress,
@@ -54,8 +52,7 @@ impl Picture {
             reload_failed: false,
             published_at: None,
             has_changed: false,
-            heartbeat_error: None,
-            waiting_since: None,
+            pulse: Pulse::default(),
             source_states: BTreeMap::new(),
             progress: Progress::default(),
             skipped: BTreeMap::new(),
@@ -93,9 +90,9 @@ impl Picture {
         self.reload_failed = true;
     }
 
-    /// How the last heartbeat went.
-    pub fn heartbeat_error(&mut self, error: Option<String>) {
-        self.heartbeat_error = error;
+    /// The signs of life.
+    pub fn pulse(&mut self) -> &mut Pulse {
+        &mut self.pulse
     }
 
     /// A fresh picture is due.
@@ -114,11 +111,6 @@ impl Picture {
         self.has_changed = true;
     }
 
-    /// Notifications have been waiting for too long.
-    pub fn is_outbox_stuck(&self, monotonic: Time) -> bool {
-        self.waiting_since.is_some_and(|since| monotonic.since(since) > OUTBOX_STUCK)
-    }
-
     /// The whole picture, to be published now.
     pub fn snapshot<L: Ledger>(&mut self, engine: &Engine, state: &Fallback<L>, now: Now) -> Snapshot {
         self.published_at = Some(now.monotonic);
@@ -127,24 +119,25 @@ impl Picture {
         let store = state.store();
         let sources = sources(engine, &mut self.progress, now.wall);
         let outbox = outbox(engine, store);
-        let pending: u64 = outbox.iter().map(|view| view.pending).sum();
-        self.waiting_since = (pending > 0).then(|| self.waiting_since.unwrap_or(now.monotonic));
+        self.pulse.waits(&outbox);
         let past = store.past(PAST_MAX, None).unwrap_or_default();
         let view = |incident: Incident| {
             let silenced_by = engine.silencers(incident.number);
             IncidentView { incident, told: Vec::new(), silenced_by }
         };
+        let mut families = self.families(engine, (state.is_durable(), store.bytes()), &sources, &outbox);
+        families.extend(self.pulse.families(now.wall, &outbox));
         Snapshot {
             made_at: now.wall,
             started_at: self.started_at,
-            families: self.families(engine, (state.is_durable(), store.bytes()), &sources, &outbox),
+            families,
             open: engine.open_incidents().into_iter().map(view).collect(),
             past: past.into_iter().map(view).collect(),
             silences: engine.silences(),
             is_ready: sources.iter().all(|s| s.state == "live" || s.state == "lost"),
             is_durable: state.is_durable(),
             complaints: {
-                let all = self.complaints(&sources, state.trouble(), now.monotonic);
+                let all = self.complaints(&sources, state.trouble(), (&engine.plan().daemon, now.wall));
                 all.iter().map(|text| engine.plan().redactor.redact(text)).collect()
             },
             sources,
@@ -152,7 +145,12 @@ impl Picture {
         }
     }
 
-    fn complaints(&self, sources: &[SourceView], trouble: Option<&str>, monotonic: Time) -> Vec<String> {
+    fn complaints(
+        &self,
+        sources: &[SourceView],
+        trouble: Option<&str>,
+        (plan, now): (&DaemonPlan, Time),
+    ) -> Vec<String> {
         let mut all = Vec::new();
         for source in sources.iter().filter(|s| s.state == "lost") {
             all.push(format!("{} cannot be read: {}", source.name, source.note.clone().unwrap_or_default()));
@@ -166,11 +164,11 @@ impl Picture {
         if self.reload_failed {
             all.push("the last reload failed; the configuration before it is in force".to_owned());
         }
-        if self.is_outbox_stuck(monotonic) {
-            all.push("notifications have been waiting for over 15 minutes".to_owned());
+        if let Some(age) = self.pulse.stuck_for(plan, now) {
+            all.push(format!("notifications have been waiting for {}", human(age)));
         }
         all.extend(self.refusals.complaints());
-        if let Some(error) = &self.heartbeat_error {
+        if let Some(error) = self.pulse.heartbeat_error() {
             all.push(format!("the heartbeat was not taken: {error}"));
         }
         all

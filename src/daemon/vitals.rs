@@ -73,7 +73,7 @@ impl Vitals {
         self.heartbeat_at = monotonic.plus(plan.interval);
         let (plan, commands) = (plan.clone(), commands.clone());
         handle.spawn(async move {
-            let answer = transport::get(&plan.url, &plan.http, plan.timeout).await;
+            let answer = transport::ping(&plan.url, plan.body.as_deref(), &plan.http, plan.timeout).await;
             // The loop is gone only when the process ends.
             let _ = commands.send(Command::HeartbeatAnswered(answer)).await;
         });

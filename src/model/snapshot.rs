@@ -83,6 +83,9 @@ pub struct OutboxView {
     pub receiver: String,
     /// Waiting to be delivered.
     pub pending: u64,
+    /// When the oldest of them was decided.
+    #[serde(skip)]
+    pub oldest_at: Option<Time>,
     /// Attempts by outcome: `delivered`, `failed`, `given_up`.
     pub outcomes: BTreeMap<String, u64>,
     /// The last failure, redacted.

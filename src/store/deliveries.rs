@@ -33,6 +33,9 @@ impl Store {
             for (receiver, pending) in pending(sql)? {
                 views.entry(receiver).or_insert_with_key(|name| untried(name)).pending = pending;
             }
+            for (receiver, oldest_at) in oldest(sql)? {
+                views.entry(receiver).or_insert_with_key(|name| untried(name)).oldest_at = Some(oldest_at);
+            }
             Ok(views.into_values().collect())
         })
     }
@@ -54,6 +57,14 @@ pub(super) fn count(
              last_error_at = coalesce(excluded.last_error_at, last_error_at)"
     ))?;
     add.execute((receiver, error, at.0)).map(|_| ())
+}
+
+/// When the oldest that waits was decided, by receiver.
+fn oldest(sql: &Connection) -> rusqlite::Result<BTreeMap<String, Time>> {
+    let mut select = sql.prepare_cached(
+        "SELECT receiver, min(created_at) FROM outbox WHERE state = 'pending' GROUP BY receiver",
+    )?;
+    select.query_map((), |row| Ok((row.get(0)?, Time(row.get(1)?))))?.collect()
 }
 
 fn pending(sql: &Connection) -> rusqlite::Result<BTreeMap<String, u64>> {

@@ -119,11 +119,25 @@ impl HttpSender {
     }
 }
 
-/// A GET for its status alone: the outbound heartbeat. The error is masked.
-pub async fn get(url: &Secret, http: &HttpOptions, timeout: Duration) -> Result<u16, String> {
+/// The outbound heartbeat: a GET, or a POST of `body`, for its status alone.
+/// The error is masked.
+pub async fn ping(
+    url: &Secret,
+    body: Option<&str>,
+    http: &HttpOptions,
+    timeout: Duration,
+) -> Result<u16, String> {
     let parsed = parse(url).map_err(|error| error.to_string())?;
     let client = client(&parsed, http).map_err(|error| chain(&error))?;
-    match exchange(client.get(parsed), timeout, &mask(url, http, [])).await {
+    let request = match body {
+        None => client.get(parsed),
+        Some(body) => {
+            let is_json = body.trim_start().starts_with(['{', '[']);
+            let content_type = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+            client.post(parsed).header(CONTENT_TYPE, content_type).body(body.to_owned())
+        }
+    };
+    match exchange(request, timeout, &mask(url, http, [])).await {
         Answer::Status { code, .. } => Ok(code),
         Answer::Failed { why } | Answer::Unsendable { why } => Err(why),
     }

@@ -25,7 +25,7 @@ use thiserror::Error;
 use crate::config::plan::{ReceiverKind, ReceiverPlan};
 use crate::model::{Outgoing, OutgoingBody, Secret};
 
-pub use http::{HttpSender, get};
+pub use http::{HttpSender, ping};
 pub use smtp::MailSender;
 
 /// Where Alertmanager takes alerts, below its address.

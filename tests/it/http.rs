@@ -158,6 +158,7 @@ fn quiet() -> Snapshot {
         outbox: vec![OutboxView {
             receiver: "team-slack".to_owned(),
             pending: 2,
+            oldest_at: None,
             outcomes: BTreeMap::from([("delivered".to_owned(), 5)]),
             last_error: Some(HOSTILE.to_owned()),
         }],

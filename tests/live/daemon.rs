@@ -13,6 +13,7 @@ mod catching_up;
 mod containers;
 mod disk;
 mod files;
+mod heartbeat;
 mod incident;
 mod orders;
 mod poison;

@@ -26,10 +26,10 @@ impl Prometheus {
     /// `None`, and why, where it is not installed.
     fn start(dir: &Path, target: SocketAddr) -> Option<Prometheus> {
         let shipped = fs::read_to_string(root().join("config/prometheus/prometheus.yml")).unwrap();
-        let rules = root().join("config/prometheus/rules");
+        let rules = root().join("alerts/prometheus");
         let text = shipped
             .replace("127.0.0.1:9650", &target.to_string())
-            .replace("rules/*.rules.yml", &format!("{}/*.rules.yml", rules.display()))
+            .replace("../../alerts/prometheus/*.rules.yml", &format!("{}/*.rules.yml", rules.display()))
             .replace("15s", "1s");
         assert!(text.contains(&target.to_string()) && text.contains("_interval: 1s"), "{text}");
         fs::write(dir.join("prometheus.yml"), text).unwrap();

@@ -37,7 +37,7 @@ fn promtool_accepts_the_scrape_configuration() {
 
 #[test]
 fn promtool_passes_the_tests_of_the_rules() {
-    let Some(output) = run("promtool", &["test", "rules", "config/prometheus/rules/tocsin.test.yml"]) else {
+    let Some(output) = run("promtool", &["test", "rules", "alerts/prometheus/tocsin.test.yml"]) else {
         return;
     };
     assert!(output.status.success(), "{}", said(&output));

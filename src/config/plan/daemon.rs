@@ -48,7 +48,7 @@ pub struct DaemonPlan {
     pub listen: Option<std::net::SocketAddr>,
     /// Ended incidents are kept so long.
     pub history_for: Duration,
-    /// A GET sent while all is well with the monitor itself.
+    /// A request sent while all is well with the monitor itself.
     pub heartbeat: Option<HeartbeatPlan>,
 }
 
@@ -59,6 +59,10 @@ pub struct HeartbeatPlan {
     pub url: Secret,
     /// How often.
     pub interval: Duration,
+    /// `Some`: a POST with this body; `None`: a GET.
+    pub body: Option<String>,
+    /// None is sent while a notice has been waiting for longer.
+    pub stuck_after: Duration,
     /// Limit of one attempt.
     pub timeout: Duration,
     /// Proxy and private CA.

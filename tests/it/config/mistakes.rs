@@ -572,6 +572,13 @@ fn mistakes_in_receivers_are_shown_without_their_secrets() {
             "\"password\"?",
         ),
         Case("[heartbeat]\ninterval = \"1m\"", "1:2", "missing key \"url\"", ""),
+        Case("[heartbeat]\nurl = \"http://x\"\nmethod = \"PUT\"", "3:10", "no method of a heartbeat", ""),
+        Case(
+            "[heartbeat]\nurl = \"http://x\"\nmethod = \"GET\"\nbody = \"x\"",
+            "4:8",
+            "a GET has no body",
+            "",
+        ),
     ];
     assert_each_is_the_only_error(&cases);
     for Case(text, ..) in cases {

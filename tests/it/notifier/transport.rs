@@ -13,7 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tocsin::config::plan::{HttpOptions, ReceiverKind, ReceiverPlan};
 use tocsin::model::{Outgoing, OutgoingBody, Secret};
-use tocsin::transport::{Answer, Error, Sender, get};
+use tocsin::transport::{Answer, Error, Sender, ping};
 
 const PATH: &str = "/services/T0001/B0002/sEcReTsEcReT";
 
@@ -264,13 +264,24 @@ fn a_proxy_of_the_environment_is_not_consulted() {
 }
 
 #[tokio::test]
-async fn the_heartbeat_gets_a_status() {
+async fn the_heartbeat_gets_or_posts_for_a_status() {
+    let options = HttpOptions::default();
+    let span = Duration::from_secs(20);
     let (address, server) = serve(b"HTTP/1.1 204 No Content\r\n\r\n");
     let url = Secret::new(format!("http://{address}/ping/uuid"));
-    assert_eq!(get(&url, &HttpOptions::default(), Duration::from_secs(20)).await, Ok(204));
+    assert_eq!(ping(&url, None, &options, span).await, Ok(204));
     assert!(server.join().unwrap().starts_with("GET /ping/uuid HTTP/1.1\r\n"));
-    let why = get(&url, &HttpOptions::default(), Duration::from_secs(20)).await.unwrap_err();
+    let why = ping(&url, None, &options, span).await.unwrap_err();
     assert!(!why.contains("/ping"), "{why}");
+    let (address, server) = serve(b"HTTP/1.1 200 OK\r\n\r\n");
+    let url = Secret::new(format!("http://{address}/ping/uuid"));
+    assert_eq!(ping(&url, Some("{\"well\":true}"), &options, span).await, Ok(200));
+    let posted = server.join().unwrap();
+    assert!(posted.starts_with("POST /ping/uuid HTTP/1.1\r\n"), "{posted}");
+    assert!(
+        posted.contains("content-type: application/json") && posted.ends_with("{\"well\":true}"),
+        "{posted}"
+    );
 }
 
 #[tokio::test]
