@@ -28,12 +28,15 @@ KILLS ?= 300
 DURATION ?= 0
 SEED ?= $(shell date +%s)
 SEEDS ?= 100000
+# Rounds of the cluster.
+ROUNDS ?= 10
 
-soak: ## the long forms of storm, simulation and limits: KILLS=300 DURATION=0 SEED=.. SEEDS=100000
+soak: ## the long forms of storm, simulation and limits: KILLS=300 DURATION=0 SEED=.. SEEDS=100000 ROUNDS=10
 	@tools/system-packages.sh test
 	STORM_KILLS=$(KILLS) STORM_SECONDS=$(DURATION) STORM_SEED=$(SEED) \
 		$(CARGO) test --locked --test live -- storm:: --nocapture
 	SIMULATION_SEEDS=$(SEEDS) $(CARGO) test --locked --test it -- simulation:: --nocapture
+	CLUSTER_ROUNDS=$(ROUNDS) $(CARGO) test --locked --test live -- cluster:: --nocapture
 	TOCSIN_SOAK=1 $(CARGO) test --locked --test live -- bounds:: --nocapture
 
 build: ## the release binary, target/release/tocsin

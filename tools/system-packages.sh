@@ -65,6 +65,7 @@ if [ "$want" = test ]; then
     if ! /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null; then
         lacks python3-aiosmtpd "the mail server of the tests"
     fi
+    has ip || lacks iproute2 "networks of the tests' own"
     has openssl || lacks openssl "certificates for the tests' servers"
 fi
 

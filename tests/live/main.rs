@@ -8,6 +8,7 @@ mod docker;
 mod prometheus;
 mod mail;
 mod daemon;
+mod cluster;
 mod service;
 mod storm;
 mod shipped;

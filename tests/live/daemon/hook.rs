@@ -111,7 +111,12 @@ impl Hook {
 
     /// On this port.
     pub fn on(port: u16) -> Hook {
-        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        Hook::at(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// On this address.
+    pub fn at(address: SocketAddr) -> Hook {
+        let listener = TcpListener::bind(address).unwrap();
         let mut hook = Hook {
             address: listener.local_addr().unwrap(),
             listener: listener.try_clone().unwrap(),
