@@ -15,7 +15,7 @@ pub mod ledger;
 mod main_loop;
 pub mod monitor;
 mod pace;
-mod pending;
+pub mod pending;
 pub mod picture;
 mod progress;
 mod pulse;

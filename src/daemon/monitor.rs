@@ -44,6 +44,8 @@ const COMMIT_OVERDUE: Duration = Duration::from_secs(5);
 const COMMIT_LINES_OVERDUE: usize = 200_000;
 /// History is pruned so often.
 const UPKEEP: Duration = Duration::from_secs(60);
+/// An outbox that cannot be used is asked again after so long.
+const CLAIM_AGAIN: Duration = Duration::from_secs(1);
 /// Longer than any attempt may take.
 const LEASE_BEYOND_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -70,6 +72,8 @@ pub struct Monitor<L> {
     plan: Arc<Plan>,
     pace: Pace,
     upkeep_at: Time,
+    /// Until when the outbox, which could not be used, is left alone.
+    claim_again_at: Option<Time>,
     boot: Option<u128>,
     /// Wall time less monotonic time when it began: the process's own time
     /// steps for nobody.
@@ -103,6 +107,7 @@ impl<L: Ledger> Monitor<L> {
             picture,
             plan,
             upkeep_at: Time::MIN,
+            claim_again_at: None,
             boot,
             wall_offset: began.0.saturating_sub(now.monotonic.0),
         }
@@ -260,6 +265,7 @@ impl<L: Ledger> Monitor<L> {
         let process = self.engine.next_process_due().map(|due| due.shifted(-self.wall_offset));
         let delivery = self.state.store().next_due(now.wall).ok().flatten();
         let delivery = delivery.map(|due| now.monotonic.plus(due.since(now.wall)));
+        let delivery = delivery.map(|due| due.max(self.claim_again_at.unwrap_or(due)));
         let held = self.intake.look_again(now.monotonic);
         let all = [commit, process, delivery, held, self.pace.next_due(&self.engine), picture];
         all.into_iter().flatten().min()
@@ -413,13 +419,25 @@ impl<L: Ledger> Monitor<L> {
     }
 
     fn claim(&mut self, now: Now) -> Vec<Claimed> {
+        if self.claim_again_at.is_some_and(|at| now.monotonic < at) {
+            return Vec::new();
+        }
         let longest = self.plan.receivers.iter().map(|r| r.timeout).max().unwrap_or_default();
         let lease = longest + LEASE_BEYOND_TIMEOUT;
         let mut claimed = match self.state.write(now, |store| store.due(now.wall, lease)) {
-            Ok(claimed) => claimed,
+            Ok(claimed) => {
+                if self.claim_again_at.take().is_some() {
+                    log::info!("the outbox can be used again");
+                }
+                claimed
+            }
             Err(error) => {
-                // What cannot be claimed cannot be committed either.
-                log::error!("the outbox cannot be used: {}", with_causes(&error));
+                // When it is due can be known all the same: without a pause
+                // the loop would ask without end.
+                let again_at = now.monotonic.plus(CLAIM_AGAIN);
+                if self.claim_again_at.replace(again_at).is_none() {
+                    log::error!("the outbox cannot be used: {}", with_causes(&error));
+                }
                 return Vec::new();
             }
         };

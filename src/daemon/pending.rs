@@ -14,6 +14,11 @@ const HISTORY_MAX: usize = 5_000;
 /// Notices kept for it; memory's own outbox sends them meanwhile.
 const NOTICES_MAX: usize = 1_000;
 
+/// Removals of rows kept for it. Beyond it those of windows' pieces are
+/// forgotten first: a piece that stays on the disk is out of its window, or
+/// its key is gone, and the engine drops it when it is restored.
+const REMOVALS_MAX: usize = 50_000;
+
 /// Everything since the last commit.
 #[derive(Default)]
 pub struct Pending {
@@ -29,6 +34,8 @@ pub struct Pending {
     pub outgoings: Vec<(Outgoing, Time)>,
     /// Lines taken.
     pub lines: usize,
+    /// The removals among the rows are counted when there are so many rows.
+    count_at: usize,
     /// When the first of it came (monotonic).
     pub since: Option<Time>,
     /// An alert changed.
@@ -77,5 +84,24 @@ impl Pending {
         while self.incidents.len() > HISTORY_MAX {
             self.incidents.pop_first();
         }
+        if self.rows.len() > self.count_at.max(REMOVALS_MAX) {
+            self.forget_removals();
+        }
+    }
+
+    /// Rows that are there are as many as the engine holds; those that are to
+    /// be removed are as many as ever were.
+    fn forget_removals(&mut self) {
+        let removals = self.rows.values().filter(|value| value.is_none()).count();
+        let mut surplus = removals.saturating_sub(REMOVALS_MAX / 2);
+        for is_window in [true, false] {
+            self.rows.retain(|(kind, _), value| {
+                let goes = surplus > 0 && value.is_none() && (*kind == "window") == is_window;
+                surplus -= usize::from(goes);
+                !goes
+            });
+        }
+        // Counted again after as many more: a count is of all rows.
+        self.count_at = self.rows.len() + REMOVALS_MAX / 2;
     }
 }

@@ -11,6 +11,7 @@ mod ledger;
 mod outbox;
 mod random;
 mod receiver;
+mod refused;
 mod script;
 mod source;
 mod world;

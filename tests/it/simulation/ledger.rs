@@ -29,6 +29,11 @@ pub struct Faults {
     pub dies_in: Cell<u32>,
     pub refuses_writes: Cell<bool>,
     pub refuses_reads: Cell<bool>,
+    /// Memory takes nothing either.
+    pub refuses_memory: Cell<bool>,
+    pub refuses_claims: Cell<bool>,
+    /// Changes that were asked of the disk.
+    pub asked: Cell<u32>,
 }
 
 impl Faults {
@@ -97,9 +102,12 @@ impl SimLedger {
     ) -> Result<T, Error> {
         if self.is_durable {
             self.faults.point();
-            if self.faults.refuses_writes.get() {
-                return Err(Self::full());
-            }
+            self.faults.asked.set(self.faults.asked.get() + 1);
+        }
+        let faults = &self.faults;
+        let refuses = if self.is_durable { &faults.refuses_writes } else { &faults.refuses_memory };
+        if refuses.get() {
+            return Err(Self::full());
         }
         let changed = model(&mut self.disk.borrow_mut());
         if let Some(store) = &self.real {
@@ -142,6 +150,9 @@ impl SimLedger {
     }
 
     fn twin(&self, disk: Disk, real: Option<Result<Store, Error>>) -> Result<SimLedger, Error> {
+        if self.faults.refuses_memory.get() {
+            return Err(Self::full());
+        }
         let real = real.transpose()?.map(|store| Rc::new(RefCell::new(store)));
         let disk = Rc::new(RefCell::new(disk));
         Ok(SimLedger { disk, real, is_durable: false, faults: self.faults.clone() })
@@ -198,6 +209,10 @@ impl Ledger for SimLedger {
     }
 
     fn due(&mut self, now: Time, lease: Duration) -> Result<Vec<Claimed>, Error> {
+        if self.faults.refuses_claims.get() {
+            self.faults.asked.set(self.faults.asked.get() + 1);
+            return Err(Self::full());
+        }
         let Some(store) = self.real.clone() else {
             if !self.disk.borrow().outbox.has_due(now) {
                 return Ok(Vec::new());
