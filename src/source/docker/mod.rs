@@ -99,7 +99,7 @@ pub async fn read(
         log::warn!("source {}: no container matches its selector", scope.name);
     }
     found.sort_by_key(|c| (!c.is_running, std::cmp::Reverse(c.created)));
-    for container in found.iter().filter(|c| !c.is_fresh).take(watch::CONTAINERS_MAX) {
+    for container in found.iter().filter(|c| !c.is_fresh).take(scope.bounds.containers) {
         let mut tracked = Tracked::new(Mark::from(since.unwrap_or(Time(0))));
         scope.follow(&client, &container.id, &mut tracked, false);
         table.containers.insert(container.id.clone(), tracked);

@@ -35,6 +35,22 @@ impl Default for Pace {
     }
 }
 
+/// How many containers a source reads and remembers.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Read at the same time, stopped ones included.
+    pub containers: usize,
+    /// Remembered by their place, of all that exist; a mark takes about 250
+    /// bytes of every cursor.
+    pub marks: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { containers: 256, marks: 2_048 }
+    }
+}
+
 /// Names the source, and how it reads.
 pub struct Scope {
     /// Whose batches.
@@ -47,6 +63,8 @@ pub struct Scope {
     pub wake: Arc<Notify>,
     /// How long it waits.
     pub pace: Pace,
+    /// How much it reads at a time.
+    pub bounds: Bounds,
     start: Start,
     line_bytes_max: usize,
 }
@@ -65,6 +83,7 @@ impl Scope {
             docker,
             wake: Arc::default(),
             pace: Pace::default(),
+            bounds: Bounds::default(),
             start: plan.start,
             line_bytes_max: plan.line_bytes_max,
         }

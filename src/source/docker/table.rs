@@ -181,9 +181,10 @@ impl Table {
         }
     }
 
-    /// Where to resume after what was handed on.
-    pub fn cursor(&self) -> Cursor {
-        Saved::write(self.containers.iter().map(|(id, tracked)| (id, &tracked.mark)))
+    /// Where to resume after what was handed on; `others` are the marks of those
+    /// that are not read now.
+    pub fn cursor(&self, others: &BTreeMap<String, Mark>) -> Cursor {
+        Saved::write(self.containers.iter().map(|(id, tracked)| (id, &tracked.mark)).chain(others))
     }
 
     /// Some container is still read.

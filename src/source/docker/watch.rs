@@ -8,10 +8,14 @@
 //! - A container that does not run is looked at once more after each `start`,
 //!   so one that starts and dies between two lists is read too. Compose's habit
 //!   of renaming the old container and creating a new one is two containers.
+//! - More containers than are read at a time: those that run come first, and
+//!   among them those that are read already. The others keep their marks for as
+//!   long as they exist, so one whose turn comes is read on, not anew. Where
+//!   there are too many marks, new containers are refused and no mark forgotten.
 //! - dockerd gone: the followers are dropped with what they had read ahead, the
 //!   marks stay, and reading goes on from them once it answers again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::StreamExt;
@@ -23,11 +27,9 @@ use crate::model::{Batch, Cursor, Reading, SourceState, Time};
 use super::client::{Client, Found, Trouble};
 use super::cursor::{Mark, Saved};
 use super::follow::Ending;
-use super::scope::Scope;
+use super::scope::{Bounds, Scope};
 use super::table::{Table, Tracked};
 
-/// Containers read at the same time by one source, stopped ones included.
-pub const CONTAINERS_MAX: usize = 256;
 const LINES_MAX: usize = 1_000;
 const BYTES_MAX: usize = 1 << 20;
 /// Batches before events are looked at again.
@@ -62,14 +64,18 @@ pub struct Watch {
     tx: Sender<Batch>,
     stop: watch::Receiver<bool>,
     table: Table,
-    /// Marks of the stored cursor that no list has shown yet; `None` on the
-    /// first start of the source.
+    /// Marks of containers that are not read now: until the first list all of
+    /// the stored cursor, then of those that exist. `None` on the first start of
+    /// the source.
     saved: Option<BTreeMap<String, Mark>>,
+    /// A list has shown which marks are of containers that exist.
+    is_listed: bool,
     said: Option<SourceState>,
     behind_since: Option<Instant>,
     relist_at: Instant,
     has_warned_of_nothing: bool,
     has_warned_of_many: bool,
+    has_warned_of_marks: bool,
 }
 
 impl Watch {
@@ -96,11 +102,13 @@ impl Watch {
             stop,
             table: Table::default(),
             saved,
+            is_listed: false,
             said: None,
             behind_since: None,
             relist_at: Instant::now(),
             has_warned_of_nothing: false,
             has_warned_of_many: false,
+            has_warned_of_marks: false,
         }
     }
 
@@ -222,30 +230,38 @@ impl Watch {
     async fn relist(&mut self, client: &Client) -> Result<(), Stop> {
         self.relist_at = Instant::now() + self.scope.pace.relist;
         let mut found = client.list(&self.scope.docker).await?;
-        self.bound(&mut found);
+        let ids: BTreeSet<String> = found.iter().map(|container| container.id.clone()).collect();
+        let is_first_start = self.saved.is_none();
+        let mut saved = match self.saved.take() {
+            Some(saved) => saved,
+            None => self.first_marks(client, &mut found).await?,
+        };
+        saved.retain(|id, _| ids.contains(id));
+        self.bound(&mut found, &saved);
         for tracked in self.table.containers.values_mut() {
             tracked.is_listed = false;
         }
-        let is_first_start = self.saved.is_none();
         for container in &found {
-            if !self.table.containers.contains_key(&container.id) {
-                let mark = match &mut self.saved {
-                    Some(saved) => saved.remove(&container.id).unwrap_or(Mark::from(Time(0))),
-                    None => self.scope.first_mark(client, &container.id).await?,
-                };
-                self.table.containers.insert(container.id.clone(), Tracked::new(mark));
-            }
-            if let Some(tracked) = self.table.containers.get_mut(&container.id) {
-                tracked.is_listed = true;
-                tracked.is_running = container.is_running;
-                if let Some(again_at) = self.scope.see_to(client, container, tracked) {
-                    self.relist_at = self.relist_at.min(again_at);
-                }
+            let tracked =
+                self.table.containers.entry(container.id.clone()).or_insert_with(|| {
+                    Tracked::new(saved.remove(&container.id).unwrap_or(Mark::from(Time(0))))
+                });
+            tracked.is_listed = true;
+            tracked.is_running = container.is_running;
+            if let Some(again_at) = self.scope.see_to(client, container, tracked) {
+                self.relist_at = self.relist_at.min(again_at);
             }
         }
-        // What the list no longer shows is read out, then forgotten.
-        self.table.containers.retain(|_, tracked| tracked.is_listed || tracked.is_followed());
-        self.saved = Some(BTreeMap::new());
+        // What the list no longer shows is read out, then forgotten if it is gone.
+        self.table.containers.retain(|id, tracked| {
+            let stays = tracked.is_listed || tracked.is_followed();
+            if !stays && ids.contains(id) {
+                saved.insert(id.clone(), tracked.mark.clone());
+            }
+            stays
+        });
+        self.saved = Some(saved);
+        self.is_listed = true;
         if found.is_empty() && !std::mem::replace(&mut self.has_warned_of_nothing, true) {
             log::warn!("source {}: no container matches its selector yet", self.scope.name);
         }
@@ -262,18 +278,48 @@ impl Watch {
         self.say(state).await.map_err(|()| Stop::Over)
     }
 
-    fn bound(&mut self, found: &mut Vec<Found>) {
-        if found.len() <= CONTAINERS_MAX {
-            return;
+    /// Where the containers begin that are there before the source.
+    async fn first_marks(
+        &self,
+        client: &Client,
+        found: &mut [Found],
+    ) -> Result<BTreeMap<String, Mark>, Trouble> {
+        found.sort_by_key(|c| (!c.is_running, std::cmp::Reverse(c.created)));
+        let mut marks = BTreeMap::new();
+        for container in found.iter().take(self.scope.bounds.marks) {
+            marks.insert(container.id.clone(), self.scope.first_mark(client, &container.id).await?);
         }
-        if !std::mem::replace(&mut self.has_warned_of_many, true) {
-            let (many, name) = (found.len(), &self.scope.name);
+        Ok(marks)
+    }
+
+    /// Leaves those that are read now; `saved` are the marks of those that exist
+    /// and are not tracked.
+    fn bound(&mut self, found: &mut Vec<Found>, saved: &BTreeMap<String, Mark>) {
+        let Bounds { containers, marks } = self.scope.bounds;
+        let (many, name) = (found.len(), &self.scope.name);
+        let tracked = &self.table.containers;
+        let is_followed = |c: &Found| tracked.get(&c.id).is_some_and(Tracked::is_followed);
+        found.sort_by_key(|c| (!c.is_running, !is_followed(c), std::cmp::Reverse(c.created)));
+        let mut room = marks.saturating_sub(tracked.len() + saved.len());
+        found.retain(|c| {
+            let is_known = tracked.contains_key(&c.id) || saved.contains_key(&c.id);
+            let is_taken = is_known || room > 0;
+            room -= usize::from(is_taken && !is_known);
+            is_taken
+        });
+        if found.len() < many && !std::mem::replace(&mut self.has_warned_of_marks, true) {
             log::warn!(
-                "source {name}: {many} containers match; only {CONTAINERS_MAX} are read, running and newest first"
+                "source {name}: {many} containers match; the places in {marks} are kept and no new one is \
+                 read: remove containers that have ended, or select fewer"
             );
         }
-        found.sort_by_key(|c| (!c.is_running, std::cmp::Reverse(c.created)));
-        found.truncate(CONTAINERS_MAX);
+        if many > containers && !std::mem::replace(&mut self.has_warned_of_many, true) {
+            log::warn!(
+                "source {name}: {many} containers match; only {containers} are read at a time, those that \
+                 run first"
+            );
+        }
+        found.truncate(containers);
     }
 
     /// Sends what is at hand, in batches, and the state when it changes.
@@ -335,8 +381,8 @@ impl Watch {
 
     async fn send(&mut self, readings: Vec<Reading>) -> Result<(), ()> {
         // Until the first list the marks are those of the stored cursor.
-        let is_listed = self.saved.as_ref().is_some_and(BTreeMap::is_empty);
-        let cursor = is_listed.then(|| self.table.cursor());
+        let saved = self.saved.as_ref().filter(|_| self.is_listed);
+        let cursor = saved.map(|saved| self.table.cursor(saved));
         self.tx.send(Batch { source: self.scope.source, readings, cursor }).await.map_err(drop)
     }
 }

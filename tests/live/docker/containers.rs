@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tocsin::config::plan::Start;
 use tocsin::model::{Channel, SourceState};
+use tocsin::source::docker::scope::Bounds;
 
 use super::on_shared;
 use super::reader::{DEADLINE, Reader};
@@ -129,5 +130,51 @@ fn a_container_that_pauses_restarts_and_is_replaced_is_read_once() {
         reader.assert_exact(&new, &new_truth);
         assert_eq!(reader.gaps.len(), 0);
         engine.docker(&["rm", "-f", &new]);
+    });
+}
+
+#[test]
+fn a_container_that_loses_its_turn_keeps_its_place() {
+    on_shared(async |engine| {
+        let run = |word: &str| engine.run("turn", &[], &format!("echo {word}; sleep 1000"));
+        let old = run("old");
+        let mut reader = Reader::new(engine, "turn", Start::Beginning).hasty();
+        reader.bounds = Bounds { containers: 1, marks: 2 };
+        reader.sit();
+        reader.until_line("old").await;
+        for is_restarted in [false, true] {
+            let new = run("new");
+            engine.docker(&["kill", &old]);
+            // It is not running, so the other one has its turn now.
+            reader.until_line("new").await;
+            reader.until_live().await;
+            if is_restarted {
+                reader.leave().await;
+                reader.sit();
+            }
+            engine.docker(&["rm", "-f", &new]);
+            engine.docker(&["start", &old]);
+            engine.say(&old, "echo more");
+            reader.until_line("more").await;
+            reader.assert_exact(&old, &engine.truth(&old));
+        }
+
+        let ended = run("ended");
+        engine.docker(&["kill", &old]);
+        reader.until_line("ended").await;
+        engine.docker(&["kill", &ended]);
+        // Both places are kept, so there is none for another.
+        let refused = run("refused");
+        engine.docker(&["start", &old]);
+        engine.say(&old, "echo last");
+        reader.until_line("last").await;
+        reader.assert_exact(&old, &engine.truth(&old));
+        engine.docker(&["rm", "-f", &ended]);
+        engine.docker(&["kill", &old]);
+        reader.until_line("refused").await;
+        assert_eq!(reader.of(&refused, Channel::Out), ["refused"]);
+        assert_eq!(reader.gaps.len(), 0);
+        reader.leave().await;
+        engine.docker(&["rm", "-f", &old, &refused]);
     });
 }

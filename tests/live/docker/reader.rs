@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use tocsin::config::plan::{DockerPlan, SourceKind, SourcePlan, Start};
 use tocsin::model::{Batch, Channel, Cursor, Line, Reading, SourceState};
-use tocsin::source::docker::scope::{Pace, Scope};
+use tocsin::source::docker::scope::{Bounds, Pace, Scope};
 use tocsin::source::docker::watch::Watch;
 
 use super::engine::Engine;
@@ -18,6 +18,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Reader {
     pub plan: SourcePlan,
     pub pace: Pace,
+    pub bounds: Bounds,
     pub cursor: Option<Cursor>,
     pub lines: Vec<Line>,
     /// For each gap, how many lines were handed on before it.
@@ -42,6 +43,7 @@ impl Reader {
         Reader {
             plan,
             pace: Pace::default(),
+            bounds: Bounds::default(),
             cursor: None,
             lines: Vec::new(),
             gaps: Vec::new(),
@@ -77,6 +79,7 @@ impl Reader {
         let (stop, stopped) = watch::channel(false);
         let mut scope = Scope::new(0, &self.plan);
         scope.pace = self.pace;
+        scope.bounds = self.bounds;
         let task = tokio::spawn(Watch::new(scope, self.cursor.clone(), tx, stopped).run());
         self.sitting = Some(Sitting { rx, stop, task });
     }
