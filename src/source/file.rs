@@ -24,7 +24,8 @@
 //!   found again in its folder, finished, and then those rotated after it and
 //!   the new one are read. Gone or packed is a gap.
 //! - *Not there.* Silence, not an error; read from its beginning when it comes.
-//! - *Not readable.* The source is lost, with the reason, until it is.
+//! - *Not readable.* The source is lost, with the reason, until it is; a rotated
+//!   file with unread lines too. One that was there before us is none of ours.
 //! - *A line that never ends.* Cut at the limit; the rest is passed over. The
 //!   cursor stands at the beginning of a line that is not whole.
 
@@ -110,6 +111,7 @@ pub fn spawn(
         troubles: BTreeMap::new(),
         blocked: BTreeMap::new(),
         unsettled: BTreeSet::new(),
+        locked: BTreeSet::new(),
         next_order: 0,
         state: None,
         sink: Sink::default(),
@@ -137,6 +139,9 @@ struct Follower {
     blocked: BTreeMap<PathBuf, (FileId, u64)>,
     /// Paths beside which files moved while they were looked for.
     unsettled: BTreeSet<PathBuf>,
+    /// Paths beside which a rotated file may not be read; looked at with the
+    /// others.
+    locked: BTreeSet<PathBuf>,
     next_order: u64,
     state: Option<SourceState>,
     sink: Sink,

@@ -129,7 +129,9 @@ impl Follower {
                 self.begin_rotated(path, None);
             }
         }
-        for path in std::mem::take(&mut self.unsettled) {
+        let mut again = std::mem::take(&mut self.unsettled);
+        again.append(&mut self.locked);
+        for path in again {
             self.begin_rotated(&path, None);
         }
         for (reader, _) in self.readers.iter_mut().zip(seen).filter(|(_, seen)| !seen) {
@@ -205,9 +207,12 @@ impl Follower {
             if self.readers.iter().any(|r| r.id == sibling.id) {
                 continue;
             }
-            let Ok(mut reader) = self.open_as(sibling.id, &sibling.path, path) else {
-                self.unsettled.insert(path.to_owned());
-                continue;
+            let mut reader = match self.open_as(sibling.id, &sibling.path, path) {
+                Ok(reader) => reader,
+                Err(error) => {
+                    self.note_closed(path, &sibling, &error);
+                    continue;
+                }
             };
             // Where files are truncated, a copy may be under way.
             let is_copied = |r: &Reader| r.is_truncated && Path::new(&*r.writer) == path;
@@ -219,6 +224,18 @@ impl Follower {
         }
         if !is_rotated {
             self.move_back(newest);
+        }
+    }
+
+    /// A rotated file that cannot be opened: it has moved, or it is not to be
+    /// read, which is a trouble unless it is done with.
+    fn note_closed(&mut self, path: &Path, sibling: &scan::Sibling, error: &io::Error) {
+        if scan::is_absence(error) {
+            self.unsettled.insert(path.to_owned());
+        } else if !self.done.get(path).is_some_and(|done| done.iter().any(|d| d.id == sibling.id)) {
+            self.locked.insert(path.to_owned());
+            let why = format!("{}: {}", sibling.path.display(), scan::why(error));
+            self.troubles.insert(sibling.path.clone(), why);
         }
     }
 
@@ -255,9 +272,12 @@ impl Follower {
         let paths: BTreeSet<PathBuf> = literal.chain(matched).collect();
         for path in paths {
             for sibling in scan::siblings(&path).0 {
-                if let Ok(reader) = self.open(&sibling.path, &path) {
-                    self.remember(&path, reader.done());
-                }
+                let done = match self.open(&sibling.path, &path) {
+                    Ok(reader) => reader.done(),
+                    // One that may not be read is known by its number alone.
+                    Err(_) => DoneFile { id: sibling.id, head: Head::default() },
+                };
+                self.remember(&path, done);
             }
         }
         self.known.clone_from(&self.files.paths);

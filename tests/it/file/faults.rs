@@ -153,10 +153,13 @@ fn start_as_nobody(plan: &SourcePlan) -> Running {
     std::thread::scope(|scope| scope.spawn(start).join().unwrap())
 }
 
+fn mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
 #[test]
 fn a_file_and_a_folder_that_may_not_be_read_are_lost_until_they_may() {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let (folder, log) = folder();
     mode(folder.path(), 0o755);
     append(&log, "one\n");
@@ -180,4 +183,41 @@ fn a_file_and_a_folder_that_may_not_be_read_are_lost_until_they_may() {
     source.until_live();
     assert_eq!(source.texts(), ["one", "two", "three"]);
     assert!(source.gaps.is_empty(), "{:?}", source.gaps);
+}
+
+#[test]
+fn a_rotated_file_that_may_not_be_read_is_told_and_read_when_it_may() {
+    let (folder, log) = folder();
+    mode(folder.path(), 0o755);
+    let rotated = |n: u32| folder.path().join(format!("app.log.{n}"));
+    // Not ours to read, so it does not matter that it may not be read.
+    append(&rotated(3), "before us\n");
+    mode(&rotated(3), 0o000);
+    append(&log, "one\n");
+    mode(&log, 0o644);
+    let mut source = start_as_nobody(&plan(&[&log]));
+    source.until_lines(1);
+    source.until_live();
+
+    // Two rotations that nobody sees between: the one in the middle is closed.
+    let next = folder.path().join("next");
+    append(&next, "three\n");
+    mode(&next, 0o644);
+    append(&rotated(1), "two\n");
+    mode(&rotated(1), 0o000);
+    fs::rename(&log, rotated(2)).unwrap();
+    fs::rename(&next, &log).unwrap();
+    source.until_lines(2);
+    let is_told = |r: &Running| matches!(r.states.last(), Some(SourceState::Lost { why }) if why.contains("app.log.1: permission denied"));
+    source.until("lost", is_told);
+    mode(&rotated(1), 0o644);
+    source.until_lines(3);
+    source.until_live();
+    assert_eq!(source.texts(), ["one", "three", "two"]);
+    assert!(source.gaps.is_empty(), "{:?}", source.gaps);
+    // Told once, and what was there before us not at all.
+    append(&log, "four\n");
+    source.until_lines(4);
+    let lost = source.states.iter().filter(|state| matches!(state, SourceState::Lost { .. })).count();
+    assert_eq!(lost, 1, "{:?}", source.states);
 }
