@@ -139,6 +139,14 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE deliveries ADD COLUMN held_at INTEGER;
     ALTER TABLE deliveries ADD COLUMN held_until INTEGER;
 ",
+    "
+    -- All that the heads of the threads are decided on, without the rows: their
+    -- columns stand behind texts of many pages.
+    DROP INDEX outbox_pending;
+    CREATE INDEX outbox_pending ON outbox (
+        receiver, thread, seq, next_attempt_at, changed_at, leased_at, lease_until, created_at, ends
+    ) WHERE state = 'pending';
+",
 ];
 
 /// Brings the database to [`VERSION`]; a new one gets its identity too.

@@ -130,21 +130,26 @@ fn a_file_that_is_not_ours_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_state_of_the_first_version_is_brought_up_with_all_that_waits() {
-    let dir = tempfile::tempdir().unwrap();
-    let database = rusqlite::Connection::open(filled(dir.path())).unwrap();
-    let back = "ALTER TABLE outbox DROP COLUMN ends; ALTER TABLE outbox DROP COLUMN past_body;
+fn a_state_of_an_older_version_is_brought_up_with_all_that_waits() {
+    let to_second = "DROP INDEX outbox_pending;
+        CREATE INDEX outbox_pending ON outbox (receiver, thread, seq) WHERE state = 'pending';
+        PRAGMA user_version = 2;";
+    let to_first = "ALTER TABLE outbox DROP COLUMN ends; ALTER TABLE outbox DROP COLUMN past_body;
         DROP TABLE threads; ALTER TABLE deliveries DROP COLUMN held_at;
         ALTER TABLE deliveries DROP COLUMN held_until; PRAGMA user_version = 1;";
-    database.execute_batch(back).unwrap();
-    database.close().unwrap();
-    let mut store = Store::open(dir.path()).unwrap();
-    assert_eq!(claim(&mut store, at(0)), ["n1"]);
-    put(&mut store, &[outgoing("n2", "ops", "t")]);
-    assert!(store.record_delivered("n1", at(0)).unwrap());
-    assert_eq!(claim(&mut store, at(0)), ["n2"], "what comes later stands behind it");
-    drop(store);
-    assert!(store::inspect(dir.path()).unwrap().is_sound());
+    for back in [to_second.to_owned(), format!("{to_second}{to_first}")] {
+        let dir = tempfile::tempdir().unwrap();
+        let database = rusqlite::Connection::open(filled(dir.path())).unwrap();
+        database.execute_batch(&back).unwrap();
+        database.close().unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        assert_eq!(claim(&mut store, at(0)), ["n1"]);
+        put(&mut store, &[outgoing("n2", "ops", "t")]);
+        assert!(store.record_delivered("n1", at(0)).unwrap());
+        assert_eq!(claim(&mut store, at(0)), ["n2"], "what comes later stands behind it");
+        drop(store);
+        assert!(store::inspect(dir.path()).unwrap().is_sound());
+    }
 }
 
 #[test]
@@ -156,7 +161,7 @@ fn a_state_of_a_newer_version_is_refused_and_left_as_it_is() {
     database.close().unwrap();
     let before = fs::read(&path).unwrap();
     let error = open_error(dir.path());
-    assert!(matches!(error, Error::Newer { found: 99, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, Error::Newer { found: 99, known: 3, .. }), "{error:?}");
     assert_eq!(fs::read(&path).unwrap(), before);
     assert!(!store::inspect(&path).unwrap().is_sound());
 }
