@@ -42,7 +42,8 @@ fn text(what: &Refused) -> String {
              (label_values_max, [limits] memory)"
         ),
         Refused::Blocks => {
-            "blocks found no room, they give no event: more are open than [limits] memory holds".to_owned()
+            "blocks found no room, they give no event: more are open than open_max or [limits] memory holds"
+                .to_owned()
         }
         Refused::Streams => {
             "what was remembered of silent writers was forgotten to make room ([limits] memory)".to_owned()

@@ -77,8 +77,9 @@ impl Turn<'_> {
         if !self.block.is_concurrent {
             self.end_all(state);
         } else if state.open.len() >= self.block.limits.open_max {
+            // Its end was not seen; the line that pushes it out was understood.
             state.open.pop_front();
-            near_miss(self.scene, self.definition, self.line, self.out);
+            self.refused += 1;
         }
         if !self.has_room {
             // Its lines give no event, not even one without a beginning.

@@ -29,3 +29,20 @@ log
   09:01:00 something else
 until 10:00:00
 expect
+
+=== a block that is pushed out by a newer one is no drift
+rule
+  severity = "warning"
+  type = "drift"
+  event = "job"
+  count = 1
+  window = "10m"
+log
+  09:00:00 job starts
+  09:01:00 job starts
+  09:02:00 job is done
+  09:03:00 job ended well
+until 10:00:00
+expect
+  09:03:00 firing warning value=1
+  09:13:00 resolved warning
