@@ -10,6 +10,7 @@ pub mod careful;
 pub mod deliver;
 pub mod fallback;
 mod fault;
+mod gaps;
 pub mod intake;
 pub mod ledger;
 mod main_loop;

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use super::careful::Careful;
 use super::deliver::Answered;
 use super::fallback::{Fallback, Stores};
+use super::gaps::Gaps;
 use super::intake::{Intake, Taken};
 use super::ledger::Ledger;
 use super::pace::{self, Pace};
@@ -67,6 +68,7 @@ pub struct Monitor<L> {
     state: Fallback<L>,
     pending: Pending,
     careful: Careful,
+    gaps: Gaps,
     published: watch::Sender<Arc<Snapshot>>,
     picture: Picture,
     plan: Arc<Plan>,
@@ -103,6 +105,7 @@ impl<L: Ledger> Monitor<L> {
             state: Fallback::new(stores),
             pending: Pending::default(),
             careful: Careful::default(),
+            gaps: Gaps::default(),
             published,
             picture,
             plan,
@@ -182,6 +185,10 @@ impl<L: Ledger> Monitor<L> {
             let history_for = self.plan.daemon.history_for;
             if let Err(error) = self.state.prune(history_for, now) {
                 log::warn!("the history was not pruned: {}", with_causes(&error));
+            }
+            for (source, count) in self.gaps.sum_up() {
+                let name = &self.plan.sources[source].name;
+                log::warn!("source {name}: lines are missing: {count} more gaps of late");
             }
         }
         if self.picture.is_due(now.monotonic) {
@@ -324,7 +331,9 @@ impl<L: Ledger> Monitor<L> {
                 }
             }
             Reading::Gap(gap) => {
-                log::warn!("source {name}: lines are missing: {}", gap.why);
+                if self.gaps.came(source) {
+                    log::warn!("source {name}: lines are missing: {}", gap.why);
+                }
                 self.engine.handle(Input::Gap(source, gap), &[], own)
             }
             Reading::State(state) => {
