@@ -12,7 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::inspect::TABLES;
-use super::{Error, Store};
+use super::{Error, Store, horizon};
 
 impl Store {
     /// A store in memory with the same identity and everything that is in
@@ -26,7 +26,10 @@ impl Store {
     /// Replaces everything in this store by what is in `other`, in one
     /// transaction. The identity stays.
     pub fn take_over(&mut self, other: &Store) -> Result<(), Error> {
-        self.write(|sql| TABLES.iter().try_for_each(|table| replace(&other.connection, sql, table)))
+        self.write(|sql| {
+            horizon::take_over(sql, &other.connection)?;
+            TABLES.iter().try_for_each(|table| replace(&other.connection, sql, table))
+        })
     }
 }
 

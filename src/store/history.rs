@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction as Sql};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Error, Store};
+use super::{Error, Store, horizon};
 use crate::model::{Incident, Severity, Time, Transition, TransitionState};
 
 /// Ended incidents, and transitions, kept at most; the oldest go first.
@@ -62,9 +62,11 @@ impl Store {
 
     /// Forgets what ended more than `history_for` before `now`, and what is
     /// over the limits in number; what that leaves empty in the file is given
-    /// back to the disk bit by bit. Gives the number of rows that went.
+    /// back to the disk bit by bit. Gives the number of rows that went. A
+    /// `now` far ahead of the last is believed only step by step.
     pub fn prune(&mut self, history_for: Duration, now: Time) -> Result<usize, Error> {
         self.write(|sql| {
+            let now = horizon::believed(sql, history_for, now)?;
             let gone = prune(sql, now.minus(history_for))? + super::outbox::trim(sql, history_for, now)?;
             super::upkeep::shrink(sql)?;
             Ok(gone)

@@ -23,6 +23,7 @@ mod deliveries;
 mod error;
 mod fallback;
 mod history;
+mod horizon;
 mod inspect;
 mod open;
 mod outbox;

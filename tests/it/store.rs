@@ -1,6 +1,7 @@
 //! The state file: what a restart finds.
 
 mod disk;
+mod horizon;
 mod killed;
 mod late;
 mod opening;
