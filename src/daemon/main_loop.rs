@@ -59,6 +59,8 @@ impl MainLoop {
     pub fn run(&mut self, inbox: &mut mpsc::Receiver<Command>, load: &Load) -> Outcome {
         let mut is_more_there = false;
         let mut are_all_over = false;
+        // What was known before is shown from the first question on.
+        self.monitor.publish(clock::now());
         loop {
             let woken = self.wait(inbox, is_more_there);
             if let Woken::Command(command) = woken

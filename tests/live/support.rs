@@ -42,7 +42,7 @@ pub fn journald_skip(why: &str) {
 /// Polls until `ready`, or fails after 20 s.
 #[track_caller]
 pub fn journald_until(what: &str, mut ready: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while !ready() {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -75,7 +75,7 @@ fn journald_start_in(dir: tempfile::TempDir, configuration: &str) -> Option<Jour
         mount -t tmpfs tmpfs /run/systemd
         mkdir -p /run/systemd/journal /run/systemd/journald.conf.d /var/log/journal /run/log
         {} /run/systemd/journal/flushed
-        printf '[Journal]\\nStorage=persistent\\nReadKMsg=no\\nAudit=no\\nForwardToSyslog=no\\n{}\\n' \
+        printf '[Journal]\\nStorage=persistent\\nReadKMsg=no\\nAudit=no\\nForwardToSyslog=no\\nSystemKeepFree=1M\\nRuntimeKeepFree=1M\\n{}\\n' \
             > /run/systemd/journald.conf.d/test.conf
         mount --bind '{}' /var/log/journal
         mount -t tmpfs tmpfs /run/log

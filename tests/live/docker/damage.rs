@@ -9,6 +9,7 @@ use tocsin::model::Time;
 use super::engine::Engine;
 use super::on_shared;
 use super::reader::Reader;
+use crate::daemon::kit::until;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -130,6 +131,7 @@ fn a_clock_that_steps_loses_and_repeats_nothing() {
 fn lines_of_an_hour_that_came_twice_are_read_both_times() {
     on_shared(async |engine| {
         let id = engine.run("twice", &[], "echo 0; sleep 1000");
+        until("the first line", || engine.truth(&id).len() == 1);
         let mut reader = Reader::new(engine, "twice", Start::End).hasty();
         reader.sit();
         reader.until_live().await;
