@@ -15,8 +15,8 @@ use crate::model::Time;
 
 /// From one pruning to the next, which come every minute.
 const STEP_MAX: Duration = Duration::from_secs(600);
-/// Rows this much older than the oldest would go at most: none. Then it goes
-/// on by steps, so that days pass between rows that are days apart.
+/// Time may go on at once until the oldest row is this far from being
+/// forgotten: that costs none. From there it goes on by steps.
 const DAY: Duration = Duration::from_secs(86_400);
 const KEY: &str = "pruned_at";
 
