@@ -87,7 +87,7 @@ const CAMEL_CHARS_MIN: usize = 4;
 pub(super) fn is_opaque(text: &str) -> bool {
     let parts: Vec<&str> = text.split(['/', '_', '+', '-', '=']).collect();
     let mut chars = 0;
-    let mut i = 0;
+    let mut i = usize::from(is_own_id(&parts));
     while i < parts.len() {
         if is_uuid(&parts[i..]) {
             i += UUID.len();
@@ -97,6 +97,13 @@ pub(super) fn is_opaque(text: &str) -> bool {
         i += 1;
     }
     chars >= OPAQUE_CHARS_MIN
+}
+
+/// Begins as a notification's id of ours does, with the name of its state: an
+/// operator looks for it in our log.
+fn is_own_id(parts: &[&str]) -> bool {
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    parts.len() >= 4 && parts[0].len() == 16 && parts[0].bytes().all(is_digit)
 }
 
 /// The parts of a UUID in characters.
